@@ -1,0 +1,1 @@
+//! The organizers' door: router of the admin API.

@@ -1,0 +1,1 @@
+//! Wire types of the admin API, shared by the server and the command line.

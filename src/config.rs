@@ -1,0 +1,97 @@
+//! `Config`: the validated settings, one plain struct per part.
+
+pub mod env;
+pub mod file;
+pub mod validate;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::domain::id::{GroupName, UserRef};
+use crate::domain::instance::{Access, Resources, Sudo};
+use crate::domain::network::Subnet;
+use crate::domain::workspace::WorkspaceMode;
+
+pub use validate::{Problem, Problems};
+
+/// What the appliance was asked to be. Built by [`validate`] only.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it was read from, if any.
+    pub source: Option<PathBuf>,
+    pub log_level: LogLevel,
+    pub demo: bool,
+    pub external_ip: Option<IpAddr>,
+    /// Records, certificates and keys: 0700.
+    pub state_dir: PathBuf,
+    /// The control socket and the process's number: 0700.
+    pub runtime_dir: PathBuf,
+    pub groups: Vec<ConfiguredGroup>,
+    pub proxy: Proxy,
+    pub dashboard: Dashboard,
+    pub gateway: Gateway,
+    pub sandbox: Sandbox,
+    pub workspace: Workspace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredGroup {
+    pub name: GroupName,
+    pub title: Option<String>,
+    pub users: Vec<ConfiguredUser>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredUser {
+    pub name: UserRef,
+    pub email: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warning,
+    Error,
+}
+
+/// The public and the plain listener.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub https_listen: SocketAddr,
+    pub http_listen: SocketAddr,
+    pub domain: Option<String>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Dashboard {
+    pub listen: SocketAddr,
+}
+
+/// The plain listener for programs inside instances and on the host.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its port is also used on the instances' bridge.
+    pub listen: SocketAddr,
+}
+
+/// What instances are made of.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    pub image: String,
+    pub access: Access,
+    pub sudo: Sudo,
+    pub resources: Resources,
+    pub subnet: Subnet,
+    /// The bridge's name on the host, at most 15 bytes.
+    pub bridge: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    pub mode: WorkspaceMode,
+    /// The root of bind mounts.
+    pub dir: Option<PathBuf>,
+}

@@ -1,0 +1,1 @@
+//! The file exactly as written: serde structs, no logic.

@@ -1,0 +1,12 @@
+//! The words of the product: plain data and its rules; no I/O, no clock, no async.
+
+pub mod audit;
+pub mod health;
+pub mod id;
+pub mod instance;
+pub mod invite;
+pub mod network;
+pub mod secret;
+pub mod session;
+pub mod user;
+pub mod workspace;

@@ -1,0 +1,199 @@
+//! An instance: what is wanted, what was last seen, and the specification a runtime gets.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{InstanceId, UserRef, WorkspaceId};
+use crate::domain::secret::Secret;
+use crate::domain::workspace::Mount;
+
+/// The port that the editor listens on inside its container.
+pub const EDITOR_PORT: u16 = 8443;
+
+/// Who may open an editor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// The owner's own session only.
+    #[default]
+    Owner,
+    /// Visitors without a session get the editor's own password page.
+    Password,
+    /// Visitors without a session get the editor.
+    Open,
+}
+
+/// What the organizer wants an instance to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Desired {
+    Paused,
+    /// The record goes once no container is left; workspace and home stay.
+    Removed,
+    Running,
+    /// The container is kept, with what was installed in it.
+    Stopped,
+}
+
+/// What an instance was last seen doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Wanted, and nothing was done yet.
+    Pending,
+    /// There is a container; the editor does not answer yet.
+    Starting,
+    /// The editor answers.
+    Ready,
+    Paused,
+    Stopped,
+    /// The last attempt failed; `reason` says why, and it is tried again.
+    Failed,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// The record of an instance. Intent (`desired`, `generation`, `address`) is durable before the
+/// runtime is asked; `observed` is a memory of what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub owner: UserRef,
+    pub desired: Desired,
+    pub access: Access,
+    pub image: String,
+    pub workspace: WorkspaceId,
+    /// Leased for as long as the record lives.
+    pub address: Ipv4Addr,
+    /// Counts the containers of this instance; a route and a key belong to one generation.
+    pub generation: u64,
+    pub observed: Observed,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub phase: Phase,
+    /// The runtime's identifier of this generation's container, once it was created.
+    pub container: Option<String>,
+    /// Words for the participant and the organizer, when something is wrong.
+    pub reason: Option<String>,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    pub since: Timestamp,
+}
+
+impl Observed {
+    pub fn pending(now: Timestamp) -> Self {
+        Self {
+            phase: Phase::Pending,
+            container: None,
+            reason: None,
+            failures: 0,
+            since: now,
+        }
+    }
+}
+
+/// Everything a runtime needs to make one container; the same for every runtime.
+#[derive(Clone, Debug)]
+pub struct InstanceSpec {
+    pub id: InstanceId,
+    pub generation: u64,
+    /// For the container's host name only: an owner can change, so it is in no label.
+    pub owner: UserRef,
+    pub image: String,
+    pub address: Ipv4Addr,
+    /// Mounted at `/workspace`.
+    pub workspace: Mount,
+    /// Mounted at `/home/vscode`, seeded from the image.
+    pub home: Mount,
+    pub resources: Resources,
+    pub sudo: Sudo,
+    pub command: Vec<String>,
+    pub env: Vec<(String, String)>,
+    /// Put into the container before it starts.
+    pub files: Vec<InjectedFile>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Also the limit of memory and swap together.
+    pub memory_bytes: u64,
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    pub pids: u32,
+}
+
+impl Resources {
+    pub const DEFAULT: Self = Self {
+        memory_bytes: 2 << 30,
+        cpu_millis: 2_000,
+        pids: 768,
+    };
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// May the participant become root inside their container?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sudo {
+    Allow,
+    #[default]
+    Deny,
+}
+
+/// A file that belongs to the container, not to the workspace or the home directory.
+#[derive(Clone, Debug)]
+pub struct InjectedFile {
+    /// Absolute, inside the container.
+    pub path: String,
+    pub mode: u32,
+    pub contents: Secret,
+}
+
+/// A container of ours as a runtime lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The runtime's identifier.
+    pub id: String,
+    pub instance: InstanceId,
+    pub generation: u64,
+    pub state: ContainerState,
+    /// Where its editor listens, when it has an address.
+    pub endpoint: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, never started.
+    Created,
+    Running,
+    Paused,
+    /// Ended; the code, and whether the kernel ended it for want of memory.
+    Exited {
+        code: i64,
+        out_of_memory: bool,
+    },
+    /// Restarting, being removed, or a word that we do not know.
+    Other(String),
+}

@@ -1,0 +1,1 @@
+//! The public door: classifies each request and proxies sandboxes.

@@ -1,0 +1,1 @@
+//! Adapter for the Docker Engine, through bollard.

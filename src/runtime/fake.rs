@@ -1,0 +1,1 @@
+//! In-memory adapter with injectable faults, for tests.

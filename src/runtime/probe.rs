@@ -1,0 +1,1 @@
+//! Asks an editor whether it answers.

@@ -1,0 +1,1 @@
+//! `Store`: open, migrate, read and write transactions on redb.

@@ -1,0 +1,1 @@
+//! Certificates for the listeners, by server name.

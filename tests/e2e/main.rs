@@ -1,0 +1,1 @@
+//! The story of a participant, in a real browser, with a real Docker.
