@@ -261,6 +261,19 @@ impl Runtime for Fake {
         Ok(self.shared.world.lock().list())
     }
 
+    async fn inspect(&self, container: &str) -> Result<Container, RuntimeError> {
+        self.enter(Operation::List, container).await?;
+        let all = self.shared.world.lock().list();
+        all.into_iter()
+            .find(|other| other.id == container)
+            .ok_or(RuntimeError::Missing)
+    }
+
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
+        self.enter(Operation::List, name).await?;
+        Ok(self.shared.world.lock().volumes.contains_key(name))
+    }
+
     async fn probe(&self, container: &Container, _cookie: &Secret) -> Result<(), RuntimeError> {
         self.enter(Operation::Probe, &container.id).await?;
         self.shared.world.lock().probe(&container.id)
