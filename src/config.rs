@@ -2,16 +2,18 @@
 
 pub mod env;
 pub mod file;
+mod read;
 pub mod validate;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::domain::id::{GroupName, UserRef};
 use crate::domain::instance::{Access, Resources, Sudo};
 use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
 
+pub use env::Vars;
 pub use validate::{Problem, Problems};
 
 /// What the appliance was asked to be. Built by [`validate`] only.
@@ -94,4 +96,29 @@ pub struct Workspace {
     pub mode: WorkspaceMode,
     /// The root of bind mounts.
     pub dir: Option<PathBuf>,
+}
+
+/// Reads the settings: the file if there is one, then the environment over it.
+///
+/// `path` is what the caller asked for; without it the usual places are tried, and a machine with
+/// no file at all gets the defaults.
+pub fn load(path: Option<&Path>, vars: &dyn Vars) -> Result<Config, Problems> {
+    let (text, source) = read::file(path, vars)?;
+    let file = read::parse(&text)?;
+    validate::validate(&file, source, vars)
+}
+
+impl Config {
+    /// Everybody who is named in the file.
+    pub fn users(&self) -> impl Iterator<Item = &ConfiguredUser> {
+        self.groups.iter().flat_map(|group| &group.users)
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join("control.sock")
+    }
+
+    pub fn store_path(&self) -> PathBuf {
+        self.state_dir.join("thon.redb")
+    }
 }

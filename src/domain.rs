@@ -1,5 +1,6 @@
 //! The words of the product: plain data and its rules; no I/O, no clock, no async.
 
+pub mod address;
 pub mod audit;
 pub mod health;
 pub mod id;

@@ -1,1 +1,104 @@
-//! Every environment variable in one list.
+//! Every environment variable in one list; read through the injected `Vars`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where the file is, instead of the usual places.
+pub const CONFIG: &str = "THON_CONFIG";
+/// `domain` of `proxy`.
+pub const DOMAIN: &str = "THON_DOMAIN";
+/// `external_ip`.
+pub const EXTERNAL_IP: &str = "EXTERNAL_IP";
+/// `host` of `dashboard`.
+pub const DASHBOARD_HOST: &str = "DASHBOARD_HOST";
+/// `port` of `dashboard`.
+pub const DASHBOARD_PORT: &str = "DASHBOARD_PORT";
+/// The user's home directory.
+pub const HOME: &str = "HOME";
+/// `log_level`.
+pub const LOG_LEVEL: &str = "THON_LOG_LEVEL";
+/// `runtime_dir`.
+pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
+/// `image` of `sandbox`.
+pub const SANDBOX_IMAGE: &str = "SANDBOX_IMAGE";
+/// `state_dir`.
+pub const STATE_DIR: &str = "THON_STATE_DIR";
+/// `dir` of `workspace`.
+pub const WORKSPACE_DIR: &str = "THON_WORKSPACE_DIR";
+/// Where a user's own sockets belong.
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
+/// The environment as the configuration sees it: the process's own, or a test's.
+pub trait Vars {
+    /// The value of a variable; an empty one counts as not set.
+    fn value(&self, name: &str) -> Option<String>;
+
+    fn is_root(&self) -> bool;
+}
+
+/// The process's own environment.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessVars;
+
+impl Vars for ProcessVars {
+    fn value(&self, name: &str) -> Option<String> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn is_root(&self) -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+}
+
+/// A made-up environment, for tests.
+#[derive(Clone, Debug, Default)]
+pub struct FixedVars {
+    pub values: BTreeMap<String, String>,
+    pub root: bool,
+}
+
+impl Vars for FixedVars {
+    fn value(&self, name: &str) -> Option<String> {
+        self.values
+            .get(name)
+            .cloned()
+            .filter(|value| !value.is_empty())
+    }
+
+    fn is_root(&self) -> bool {
+        self.root
+    }
+}
+
+/// Where things are when nobody says otherwise.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub config: PathBuf,
+    pub state_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+}
+
+impl Places {
+    pub fn of(vars: &dyn Vars) -> Self {
+        if vars.is_root() {
+            return Self {
+                config: "/etc/thon/thon.yaml".into(),
+                state_dir: "/var/lib/thon".into(),
+                runtime_dir: "/run/thon".into(),
+            };
+        }
+        let home = PathBuf::from(vars.value(HOME).unwrap_or_else(|| ".".to_owned())).join(".thon");
+        let runtime_dir = vars
+            .value(XDG_RUNTIME_DIR)
+            .map_or_else(|| home.join("run"), |dir| PathBuf::from(dir).join("thon"));
+        Self {
+            config: home.join("thon.yaml"),
+            state_dir: home,
+            runtime_dir,
+        }
+    }
+}

@@ -19,6 +19,11 @@ pub struct Subnet {
 pub struct SubnetError(String);
 
 impl Subnet {
+    pub const DEFAULT: Self = Self {
+        base: Ipv4Addr::new(10, 201, 0, 0),
+        prefix_len: 20,
+    };
+
     fn mask(self) -> u32 {
         u32::MAX << (32 - u32::from(self.prefix_len))
     }

@@ -1,0 +1,59 @@
+//! Every table, its key and value types, and the schema version.
+//!
+//! Values are JSON with named fields, so that a migration can read what an older version wrote.
+
+use redb::TableDefinition;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::address::Released;
+use crate::domain::instance::Instance;
+use crate::domain::invite::Invite;
+use crate::domain::session::Session;
+use crate::domain::user::{Group, User};
+use crate::domain::workspace::Workspace;
+
+/// Raised with every change that an older version could not read.
+pub const VERSION: u32 = 1;
+
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// `schema` (the version, decimal) and `appliance` (its id).
+pub(super) const META: TableDefinition<'static, &'static str, &'static str> =
+    TableDefinition::new("meta");
+
+/// Audit entries by number.
+pub(super) const AUDIT: TableDefinition<'static, u64, &'static [u8]> =
+    TableDefinition::new("audit");
+
+/// What a table holds.
+pub trait Record: Serialize + DeserializeOwned {
+    const TABLE: Rows;
+}
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $record:ty => $name:literal;)*) => {
+        $(impl Record for $record {
+            const TABLE: Rows = TableDefinition::new($name);
+        })*
+
+        pub(super) const TABLES: &[Rows] = &[$(<$record as Record>::TABLE),*];
+    };
+}
+
+records! {
+    // By name.
+    Group => "groups";
+    // By `group/user`.
+    User => "users";
+    // By `group/user`: the key itself keeps a user from having two.
+    Instance => "instances";
+    // By id.
+    Workspace => "workspaces";
+    // By the hexadecimal hash of the code.
+    Invite => "invites";
+    // By the hexadecimal hash of the token.
+    Session => "sessions";
+    // By address.
+    Released => "released_addresses";
+}
