@@ -18,12 +18,11 @@ impl FromRequestParts<AdminState> for Owner {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
-        let Path((group, user)) =
-            Path::<(String, String)>::from_request_parts(parts, state)
-                .await
-                .map_err(|rejection| {
-                    Refusal::new(StatusCode::BAD_REQUEST, "invalid", rejection.body_text())
-                })?;
+        let Path((group, user)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| {
+                Refusal::new(StatusCode::BAD_REQUEST, "invalid", rejection.body_text())
+            })?;
         let group = group.parse().map_err(|e| Refusal::field("group", &e))?;
         let user = user.parse().map_err(|e| Refusal::field("user", &e))?;
         Ok(Self(UserRef::new(group, user)))
@@ -107,9 +106,7 @@ mod tests {
     fn pages_follow_each_other_without_gap_or_overlap() {
         let page = |page| Page { page, page_size: 3 };
         let items: Vec<u8> = (0..7).collect();
-        let all: Vec<u8> = (1..=4)
-            .flat_map(|n| page(n).cut(items.clone()))
-            .collect();
+        let all: Vec<u8> = (1..=4).flat_map(|n| page(n).cut(items.clone())).collect();
         assert_eq!(all, items);
         assert!(page(usize::MAX).cut(items).is_empty());
     }

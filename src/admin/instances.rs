@@ -71,7 +71,9 @@ pub(super) async fn restart(
     Owner(user): Owner,
 ) -> Accepted<InstanceView> {
     let control = &state.control;
-    control.want(&user, Desired::Stopped, Actor::Control).await?;
+    control
+        .want(&user, Desired::Stopped, Actor::Control)
+        .await?;
     tokio::time::timeout(STOP_MAX, stopped(control, &user))
         .await
         .map_err(|_| Error::Unavailable(format!("{user} does not stop; it is left stopping")))??;

@@ -203,7 +203,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_code_is_not_looked_up() {
-        for bad in ["", "short", "abcdefghijklmnopqrstu-_%", "../../../../../../../../"] {
+        for bad in [
+            "",
+            "short",
+            "abcdefghijklmnopqrstu-_%",
+            "../../../../../../../../",
+        ] {
             assert!(!is_code(bad), "{bad}");
         }
     }

@@ -154,12 +154,7 @@ pub(super) async fn sign_out(
 }
 
 /// A session that has ended already is what was asked for.
-async fn end(
-    shared: &Shared,
-    visit: &Visit,
-    viewer: &Viewer,
-    id: &SessionId,
-) -> Result<(), Error> {
+async fn end(shared: &Shared, visit: &Visit, viewer: &Viewer, id: &SessionId) -> Result<(), Error> {
     let actor = visit.actor(viewer);
     match shared.control.end_session(&viewer.user, id, actor).await {
         Err(Error::Missing { .. }) => Ok(()),
