@@ -1,188 +1,154 @@
 //! `Control`: every use case of the product, over the parts below.
 
 pub mod error;
+mod health;
+mod instances;
+mod invites;
+mod launch;
+pub mod plan;
+mod publish;
+pub mod reconcile;
+mod sessions;
+mod spec;
 
-use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 
 pub use error::Error;
+pub use health::HealthReport;
+pub use instances::InstanceStatus;
+pub use invites::NewInvite;
+pub use launch::{Launch, Launched};
+pub use reconcile::Reconciler;
+pub use sessions::{Browser, SignedIn};
 
-use crate::domain::audit::Actor;
-use crate::domain::health::Health;
-use crate::domain::id::{GroupName, InviteId, SessionId, UserRef};
-use crate::domain::instance::{Desired, Instance};
-use crate::domain::invite::Invite;
-use crate::domain::secret::Secret;
-use crate::domain::session::Session;
-use crate::routing::{LiveSession, TableHandle};
+pub use crate::routing::LiveSession;
+pub use crate::runtime::Network;
+
+use crate::config::ConfiguredGroup;
+use crate::domain::instance::{Access, Instance, Resources, Sudo};
+use crate::domain::network::Subnet;
+use crate::domain::workspace::WorkspaceMode;
+use crate::routing::TableHandle;
+use crate::runtime::Runtime;
+use crate::store::{Change, Store, StoreError, View};
+
+/// What use cases need to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub groups: Vec<ConfiguredGroup>,
+    pub image: String,
+    pub access: Access,
+    pub sudo: Sudo,
+    pub resources: Resources,
+    pub subnet: Subnet,
+    pub workspace_mode: WorkspaceMode,
+    /// The root of bind mounts.
+    pub workspace_dir: Option<PathBuf>,
+}
 
 /// Every use case. Handlers of the doors translate and call; nothing else happens in them.
 pub struct Control {
+    store: Arc<Store>,
+    runtime: Arc<dyn Runtime>,
     table: TableHandle,
+    settings: Settings,
+    /// Wakes the reconciler.
+    nudge: Notify,
+    /// Held while a new table is built, so that an older one never replaces a newer one.
+    publishing: Mutex<()>,
+    health: health::Board,
+    /// The instances' network, once the runtime has made it. Written by the reconciler.
+    network: watch::Sender<Option<Network>>,
 }
-
-/// A browser as it presents itself.
-#[derive(Clone, Debug)]
-pub struct Browser {
-    pub address: Option<IpAddr>,
-    pub agent: String,
-}
-
-/// What signing in gives: the token is told to the browser once and kept as a hash.
-#[derive(Debug)]
-pub struct SignedIn {
-    pub token: Secret,
-    pub session: Session,
-}
-
-/// Whom to launch.
-#[derive(Clone, Debug, Default)]
-pub struct Launch {
-    /// Only this group; everybody otherwise.
-    pub group: Option<GroupName>,
-    /// With nobody configured, make the group `demo` with `alice` and `bob`.
-    pub demo: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Launched {
-    /// Instances that did not exist or were not meant to run before this call.
-    pub started: Vec<UserRef>,
-    /// Instances that were meant to run already.
-    pub unchanged: Vec<UserRef>,
-}
-
-/// A code that is shown now and never again.
-#[derive(Debug)]
-pub struct NewInvite {
-    pub invite: Invite,
-    pub code: Secret,
-}
-
-/// An instance with what only memory knows of it.
-#[derive(Clone, Debug)]
-pub struct InstanceStatus {
-    pub instance: Instance,
-    pub open_sockets: u32,
-    pub last_used_at: Option<Timestamp>,
-}
-
-/// The health of each part, by its name.
-pub type HealthReport = Vec<(&'static str, Health)>;
 
 impl Control {
-    /// Whose code this is, without using it.
-    pub async fn preview_invite(&self, code: &str) -> Result<Invite, Error> {
-        todo!("{code}")
+    /// Publishes what the store remembers at once: after a restart every editor that still runs is
+    /// reachable before the runtime was asked.
+    pub fn new(
+        store: Arc<Store>,
+        runtime: Arc<dyn Runtime>,
+        table: TableHandle,
+        settings: Settings,
+    ) -> Result<Arc<Self>, Error> {
+        let control = Arc::new(Self {
+            store,
+            runtime,
+            table,
+            settings,
+            nudge: Notify::new(),
+            publishing: Mutex::new(()),
+            health: health::Board::default(),
+            network: watch::Sender::new(None),
+        });
+        control.apply_access()?;
+        control.publish()?;
+        Ok(control)
     }
 
-    /// Signs a browser in with a code. The oldest session of the invite makes room for a sixth.
-    pub async fn redeem_invite(
-        &self,
-        code: &str,
-        browser: &Browser,
-        now: Timestamp,
-    ) -> Result<SignedIn, Error> {
-        todo!("{code} {browser:?} {now}")
-    }
-
-    /// The session that a cookie's token stands for, if it lives; counts as a visit.
-    pub fn session(&self, token: &str, now: Timestamp) -> Option<Arc<LiveSession>> {
-        todo!("{token} {now}")
-    }
-
-    /// A participant's sessions, newest first.
-    pub async fn sessions(&self, user: &UserRef) -> Result<Vec<Session>, Error> {
-        todo!("{user}")
-    }
-
-    /// Ends one of a participant's own sessions; open sockets close at once.
-    pub async fn end_session(
-        &self,
-        user: &UserRef,
-        session: &SessionId,
-        actor: Actor,
-    ) -> Result<(), Error> {
-        todo!("{user} {session} {actor:?}")
-    }
-
-    /// Makes records for whoever has none, wants them running, and returns at once.
-    pub async fn launch(&self, launch: &Launch, actor: Actor) -> Result<Launched, Error> {
-        todo!("{launch:?} {actor:?}")
-    }
-
-    /// Every instance, by group and user.
-    pub async fn instances(&self) -> Result<Vec<InstanceStatus>, Error> {
-        todo!()
-    }
-
-    /// One participant's instance.
-    pub async fn instance(&self, user: &UserRef) -> Result<InstanceStatus, Error> {
-        todo!("{user}")
-    }
-
-    /// Start, stop, pause, resume (`Running`) or remove: what is wanted from now on.
-    pub async fn want(
-        &self,
-        user: &UserRef,
-        desired: Desired,
-        actor: Actor,
-    ) -> Result<InstanceStatus, Error> {
-        todo!("{user} {desired:?} {actor:?}")
-    }
-
-    /// A new container with the same workspace and home.
-    pub async fn recreate(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
-        todo!("{user} {actor:?}")
-    }
-
-    /// The password of an instance's editor, for `access: password`.
-    pub async fn editor_password(&self, user: &UserRef, actor: Actor) -> Result<Secret, Error> {
-        todo!("{user} {actor:?}")
-    }
-
-    /// The last lines that an instance printed.
-    pub async fn logs(&self, user: &UserRef, lines: usize) -> Result<Vec<String>, Error> {
-        todo!("{user} {lines}")
-    }
-
-    /// Every invite, without its code.
-    pub async fn invites(&self) -> Result<Vec<Invite>, Error> {
-        todo!()
-    }
-
-    /// A link for each of these participants who has none.
-    pub async fn create_invites(
-        &self,
-        group: Option<&GroupName>,
-        actor: Actor,
-    ) -> Result<Vec<NewInvite>, Error> {
-        todo!("{group:?} {actor:?}")
-    }
-
-    /// A new link for a participant; the old one and its sessions end.
-    pub async fn rotate_invite(&self, user: &UserRef, actor: Actor) -> Result<NewInvite, Error> {
-        todo!("{user} {actor:?}")
-    }
-
-    /// Takes a link back, with its sessions.
-    pub async fn revoke_invite(&self, id: &InviteId, actor: Actor) -> Result<(), Error> {
-        todo!("{id} {actor:?}")
-    }
-
-    /// Removes every instance; workspaces and home directories stay. Returns whose.
-    pub async fn cleanup(&self, actor: Actor) -> Result<Vec<UserRef>, Error> {
-        todo!("{actor:?}")
-    }
-
-    /// How the store, the runtime and the certificates are.
-    pub fn health(&self) -> HealthReport {
-        todo!()
+    /// Who may open an editor is the configuration's word, also for instances that exist already:
+    /// an organizer who closes the doors must find them closed.
+    fn apply_access(&self) -> Result<(), Error> {
+        let access = self.settings.access;
+        self.store.note(|tx| {
+            for (key, mut instance) in tx.all::<Instance>()? {
+                if instance.access != access {
+                    instance.access = access;
+                    tx.put(&key, &instance)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     pub fn table(&self) -> &TableHandle {
         &self.table
+    }
+
+    /// The instances' network, as soon as there is one and whenever it comes back.
+    pub fn network(&self) -> watch::Receiver<Option<Network>> {
+        self.network.subscribe()
+    }
+
+    /// Asks the reconciler to look again.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    fn view(&self) -> Result<View, Error> {
+        Ok(self.store.view()?)
+    }
+
+    /// Runs a change where it may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .map_err(|error| {
+                Error::Internal(format!("a change of the store ended early: {error}"))
+            })?
+    }
+
+    /// Reads where it may wait for the disk.
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&View) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.blocking(move |store| work(&store.view()?)).await
+    }
+
+    /// Writes down what was seen.
+    async fn note(
+        &self,
+        work: impl FnOnce(&Change) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.blocking(move |store| Ok(store.note(work)?)).await
     }
 }

@@ -4,6 +4,7 @@
 //! `control::publish` writes it.
 
 pub mod activity;
+pub mod build;
 pub mod route;
 pub mod session;
 

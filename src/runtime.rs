@@ -45,9 +45,15 @@ pub trait Runtime: Send + Sync + 'static {
     /// Every container of this appliance in any state: all of them or an error, never a part.
     async fn list(&self) -> Result<Vec<Container>, RuntimeError>;
 
+    /// One container as it is now.
+    async fn inspect(&self, container: &str) -> Result<Container, RuntimeError>;
+
     /// Does the editor answer? Asks `/healthz` and then `/` once, so that the first visitor does
     /// not wait for the editor to load. `Unavailable` when it does not answer yet.
     async fn probe(&self, container: &Container, cookie: &Secret) -> Result<(), RuntimeError>;
+
+    /// Is there a volume of this name, whoever made it?
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError>;
 
     /// The last lines that the container printed.
     async fn logs(&self, container: &str, lines: usize) -> Result<Vec<String>, RuntimeError>;

@@ -19,6 +19,7 @@ use redb::{
 
 use crate::domain::audit::AuditEntry;
 use crate::domain::id::ApplianceId;
+use crate::domain::secret::Secret;
 use crate::store::schema::{AUDIT, Record};
 
 /// Audit entries kept; the oldest makes room.
@@ -45,13 +46,21 @@ impl StoreError {
 
 pub struct Store {
     db: Database,
-    appliance: ApplianceId,
+    identity: Identity,
+}
+
+/// What a store is given once, when it is made.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub appliance: ApplianceId,
+    /// What the editors' passwords are derived from.
+    pub editor_key: Secret,
 }
 
 impl Store {
-    /// Opens the file, or makes it with mode 0600 in a directory with mode 0700. `fresh_id` names
-    /// the appliance if the store is new.
-    pub fn open(path: &Path, fresh_id: impl FnOnce() -> ApplianceId) -> Result<Self, StoreError> {
+    /// Opens the file, or makes it with mode 0600 in a directory with mode 0700. `fresh` is
+    /// who the appliance is if the store is new.
+    pub fn open(path: &Path, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
         prepare_file(path).map_err(|error| {
             StoreError::Failed(format!("cannot prepare {}: {error}", path.display()))
         })?;
@@ -63,24 +72,24 @@ impl Store {
             )),
             other => StoreError::Refused(format!("cannot open {}: {other}", path.display())),
         })?;
-        Self::ready(db, fresh_id)
+        Self::ready(db, fresh)
     }
 
     /// A store that is gone with the process.
-    pub fn in_memory(fresh_id: impl FnOnce() -> ApplianceId) -> Result<Self, StoreError> {
+    pub fn in_memory(fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
         let db = Database::builder()
             .create_with_backend(InMemoryBackend::new())
             .map_err(StoreError::failed)?;
-        Self::ready(db, fresh_id)
+        Self::ready(db, fresh)
     }
 
-    fn ready(db: Database, fresh_id: impl FnOnce() -> ApplianceId) -> Result<Self, StoreError> {
-        let appliance = migrate::to_current(&db, fresh_id)?;
-        Ok(Self { db, appliance })
+    fn ready(db: Database, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
+        let identity = migrate::to_current(&db, fresh)?;
+        Ok(Self { db, identity })
     }
 
-    pub fn appliance(&self) -> &ApplianceId {
-        &self.appliance
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Everything as it is at this moment, whatever is written meanwhile.
@@ -242,8 +251,11 @@ mod tests {
     use crate::domain::user::Group;
     use jiff::Timestamp;
 
-    fn id() -> ApplianceId {
-        "0123456789abcdef".parse().unwrap()
+    fn id() -> Identity {
+        Identity {
+            appliance: "0123456789abcdef".parse().unwrap(),
+            editor_key: Secret::new("key"),
+        }
     }
 
     fn entry(action: &str) -> AuditEntry {
@@ -290,10 +302,9 @@ mod tests {
         assert_eq!(mode(path.parent().unwrap()), 0o700);
         assert!(matches!(Store::open(&path, id), Err(StoreError::InUse(_))));
         drop(store);
-        assert_eq!(
-            Store::open(&path, || unreachable!()).unwrap().appliance(),
-            &id()
-        );
+        let again = Store::open(&path, || unreachable!()).unwrap();
+        assert_eq!(again.identity().appliance, id().appliance);
+        assert_eq!(again.identity().editor_key, id().editor_key);
     }
 
     #[test]

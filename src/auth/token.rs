@@ -36,15 +36,35 @@ pub fn invite_code() -> Secret {
 
 /// Sixteen hexadecimal digits for an identifier. Identifiers are not secrets.
 pub fn random_id() -> String {
-    random::<8>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&random::<8>())
 }
 
-/// Thirty-two random bytes, for a key that lives in a file.
-pub fn random_key() -> [u8; 32] {
-    random()
+/// The key that an appliance derives its editors' passwords from, 256 bits.
+pub fn editor_key() -> Secret {
+    Secret::new(hex(&random::<32>()))
+}
+
+/// Lower-case hexadecimal digits: how a hash is a key of the store.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+            text
+        })
+}
+
+/// The bytes of 64 hexadecimal digits.
+pub fn from_hex(text: &str) -> Option<TokenHash> {
+    let mut hash = TokenHash::default();
+    if text.len() != 2 * hash.len() {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(hash)
 }
 
 /// What is kept instead of a token. A plain hash is enough: tokens have too many bits to be guessed.
@@ -62,5 +82,12 @@ mod tests {
         assert_eq!(invite_code().expose().len(), INVITE_CODE_LEN);
         assert_ne!(session_token(), session_token());
         assert_eq!(random_id().len(), 16);
+    }
+
+    #[test]
+    fn a_hash_survives_being_a_key_of_the_store() {
+        assert_eq!(from_hex(&hex(&hash("x"))), Some(hash("x")));
+        assert_eq!(from_hex("00"), None);
+        assert_eq!(from_hex(&"zz".repeat(32)), None);
     }
 }

@@ -264,7 +264,7 @@ impl Validator<'_> {
             .memory
             .as_ref()
             .map_or(Some(Resources::DEFAULT.memory_bytes), bytes);
-        if !memory_bytes.is_some_and(|bytes| bytes >= MEMORY_BYTES_MIN) {
+        if memory_bytes.is_none_or(|bytes| bytes < MEMORY_BYTES_MIN) {
             self.problems.add(
                 "sandbox.memory",
                 "write at least 256MiB, as bytes or with KiB, MiB or GiB, for example 2GiB",

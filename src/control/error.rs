@@ -1,6 +1,8 @@
 //! How a use case fails, in product words.
 
 use crate::domain::id::UserRef;
+use crate::runtime::RuntimeError;
+use crate::store::StoreError;
 
 /// Named by what the caller does next; each door maps it to an answer once.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,25 @@ impl Error {
         Self::Missing {
             what: "instance of",
             name: user.to_string(),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<RuntimeError> for Error {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Missing => Self::Missing {
+                what: "container",
+                name: "for this instance".to_owned(),
+            },
+            RuntimeError::Refused(words) => Self::Conflict(words),
+            RuntimeError::Unavailable(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -90,6 +90,8 @@ pub struct Observed {
     pub phase: Phase,
     /// The runtime's identifier of this generation's container, once it was created.
     pub container: Option<String>,
+    /// Where its editor answered.
+    pub endpoint: Option<SocketAddr>,
     /// Words for the participant and the organizer, when something is wrong.
     pub reason: Option<String>,
     /// Attempts that failed in a row.
@@ -102,6 +104,7 @@ impl Observed {
         Self {
             phase: Phase::Pending,
             container: None,
+            endpoint: None,
             reason: None,
             failures: 0,
             since: now,

@@ -2,18 +2,18 @@
 
 use redb::{Database, ReadableTable as _, WriteTransaction};
 
-use crate::domain::id::ApplianceId;
-use crate::store::StoreError;
+use crate::domain::secret::Secret;
 use crate::store::schema::{AUDIT, META, TABLES, VERSION};
+use crate::store::{Identity, StoreError};
 
 /// Makes a new store or migrates an older one, in one transaction, and says whose it is.
 pub(super) fn to_current(
     db: &Database,
-    fresh_id: impl FnOnce() -> ApplianceId,
-) -> Result<ApplianceId, StoreError> {
+    fresh: impl FnOnce() -> Identity,
+) -> Result<Identity, StoreError> {
     let tx = db.begin_write().map_err(StoreError::failed)?;
     match version(&tx)? {
-        None => set(&tx, "appliance", fresh_id().as_str())?,
+        None => introduce(&tx, &fresh())?,
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => {
             return Err(StoreError::Refused(format!(
@@ -32,11 +32,24 @@ pub(super) fn to_current(
     }
     tx.open_table(AUDIT).map_err(StoreError::failed)?;
     set(&tx, "schema", &VERSION.to_string())?;
-    let appliance = get(&tx, "appliance")?
-        .and_then(|id| id.parse().ok())
-        .ok_or_else(|| StoreError::Refused("the store does not say whose it is".to_owned()))?;
+    let identity = identity(&tx)?;
     tx.commit().map_err(StoreError::failed)?;
-    Ok(appliance)
+    Ok(identity)
+}
+
+fn introduce(tx: &WriteTransaction, identity: &Identity) -> Result<(), StoreError> {
+    set(tx, "appliance", identity.appliance.as_str())?;
+    set(tx, "editor_key", identity.editor_key.expose())
+}
+
+fn identity(tx: &WriteTransaction) -> Result<Identity, StoreError> {
+    let missing = || StoreError::Refused("the store does not say whose it is".to_owned());
+    let appliance = get(tx, "appliance")?.and_then(|id| id.parse().ok());
+    let editor_key = get(tx, "editor_key")?.map(Secret::new);
+    Ok(Identity {
+        appliance: appliance.ok_or_else(missing)?,
+        editor_key: editor_key.ok_or_else(missing)?,
+    })
 }
 
 fn version(tx: &WriteTransaction) -> Result<Option<u32>, StoreError> {
@@ -73,7 +86,10 @@ mod tests {
         let db = Database::builder()
             .create_with_backend(InMemoryBackend::new())
             .unwrap();
-        let id = || "0123456789abcdef".parse().unwrap();
+        let id = || Identity {
+            appliance: "0123456789abcdef".parse().unwrap(),
+            editor_key: Secret::new("key"),
+        };
         to_current(&db, id).unwrap();
         let tx = db.begin_write().unwrap();
         set(&tx, "schema", "99").unwrap();

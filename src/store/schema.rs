@@ -18,7 +18,7 @@ pub const VERSION: u32 = 1;
 
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
-/// `schema` (the version, decimal) and `appliance` (its id).
+/// `schema` (the version, decimal), `appliance` (its id), `editor_key`.
 pub(super) const META: TableDefinition<'static, &'static str, &'static str> =
     TableDefinition::new("meta");
 

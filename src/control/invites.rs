@@ -1,0 +1,133 @@
+//! Invites: making, rotating and revoking links. A code is shown once and kept as a hash.
+
+use jiff::Timestamp;
+
+use crate::auth::token;
+use crate::control::{Control, Error};
+use crate::domain::audit::{Actor, AuditEntry};
+use crate::domain::id::{GroupName, InviteId, UserRef};
+use crate::domain::invite::Invite;
+use crate::domain::secret::Secret;
+use crate::domain::session::Session;
+use crate::domain::user::User;
+use crate::store::Change;
+
+/// A code that is shown now and never again.
+#[derive(Debug)]
+pub struct NewInvite {
+    pub invite: Invite,
+    pub code: Secret,
+}
+
+impl Control {
+    /// Every invite, without its code, by participant.
+    pub async fn invites(&self) -> Result<Vec<Invite>, Error> {
+        let rows = self.reading(|view| Ok(view.all::<Invite>()?)).await?;
+        let mut invites: Vec<Invite> = rows.into_iter().map(|(_, invite)| invite).collect();
+        invites.sort_by(|a, b| (&a.user, a.created_at).cmp(&(&b.user, b.created_at)));
+        Ok(invites)
+    }
+
+    /// A link for each of these participants who has none.
+    pub async fn create_invites(
+        &self,
+        group: Option<&GroupName>,
+        actor: Actor,
+    ) -> Result<Vec<NewInvite>, Error> {
+        let group = group.cloned();
+        self.blocking(move |store| {
+            let now = Timestamp::now();
+            let target = group.as_ref().map_or("all".to_owned(), ToString::to_string);
+            let entry = AuditEntry::done(now, actor, "invite.create", target);
+            store.change(&entry, |tx| {
+                let have: Vec<UserRef> = tx
+                    .all::<Invite>()?
+                    .into_iter()
+                    .map(|(_, invite)| invite.user)
+                    .collect();
+                let users = tx.all::<User>()?.into_iter().map(|(_, user)| user.name);
+                users
+                    .filter(|user| group.as_ref().is_none_or(|group| user.group == *group))
+                    .filter(|user| !have.contains(user))
+                    .map(|user| mint(tx, user, now))
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// A new link for a participant; the old ones and their sessions end.
+    pub async fn rotate_invite(&self, user: &UserRef, actor: Actor) -> Result<NewInvite, Error> {
+        let user = user.clone();
+        let invite = self
+            .blocking(move |store| {
+                let now = Timestamp::now();
+                let entry = AuditEntry::done(now, actor, "invite.rotate", &user);
+                store.change(&entry, |tx| {
+                    if tx.get::<User>(&user.to_string())?.is_none() {
+                        return Err(Error::Missing {
+                            what: "participant",
+                            name: user.to_string(),
+                        });
+                    }
+                    revoke_where(tx, |invite| invite.user == user)?;
+                    mint(tx, user, now)
+                })
+            })
+            .await?;
+        self.publish()?;
+        Ok(invite)
+    }
+
+    /// Takes a link back, with its sessions.
+    pub async fn revoke_invite(&self, id: &InviteId, actor: Actor) -> Result<(), Error> {
+        let id = id.clone();
+        self.blocking(move |store| {
+            let entry = AuditEntry::done(Timestamp::now(), actor, "invite.revoke", &id);
+            store.change(&entry, |tx| {
+                match revoke_where(tx, |invite| invite.id == id)? {
+                    0 => Err(Error::Missing {
+                        what: "invite",
+                        name: id.to_string(),
+                    }),
+                    _ => Ok(()),
+                }
+            })
+        })
+        .await?;
+        self.publish()
+    }
+}
+
+fn mint(tx: &Change, user: UserRef, now: Timestamp) -> Result<NewInvite, Error> {
+    let code = token::invite_code();
+    let id = token::random_id()
+        .parse()
+        .map_err(|_| Error::Internal("a fresh id was not one".to_owned()))?;
+    let invite = Invite {
+        id,
+        user,
+        created_at: now,
+        last_used_at: None,
+    };
+    tx.put(&token::hex(&token::hash(code.expose())), &invite)?;
+    Ok(NewInvite { invite, code })
+}
+
+/// Removes these invites and every session they gave; says how many there were.
+fn revoke_where(tx: &Change, doomed: impl Fn(&Invite) -> bool) -> Result<usize, Error> {
+    let invites: Vec<_> = tx
+        .all::<Invite>()?
+        .into_iter()
+        .filter(|(_, invite)| doomed(invite))
+        .collect();
+    for (hash, invite) in &invites {
+        tx.remove::<Invite>(hash)?;
+        for (session_hash, session) in tx.all::<Session>()? {
+            if session.invite == invite.id {
+                tx.remove::<Session>(&session_hash)?;
+            }
+        }
+    }
+    Ok(invites.len())
+}

@@ -1,0 +1,229 @@
+//! The table of what is wanted, what is there, and what is done about it.
+
+use super::*;
+use crate::domain::instance::Access;
+
+const ID: &str = "00000000000000aa";
+
+fn instance(desired: Desired, phase: Phase) -> Instance {
+    let now = Timestamp::UNIX_EPOCH;
+    let made = !matches!(phase, Phase::Pending);
+    Instance {
+        id: ID.parse().unwrap(),
+        owner: "red/alice".parse().unwrap(),
+        desired,
+        access: Access::Owner,
+        image: "image".into(),
+        workspace: "00000000000000bb".parse().unwrap(),
+        address: "10.0.0.2".parse().unwrap(),
+        generation: 2,
+        observed: Observed {
+            phase,
+            container: made.then(|| "c2".to_owned()),
+            endpoint: (phase == Phase::Ready).then(endpoint),
+            ..Observed::pending(now)
+        },
+        created_at: now,
+    }
+}
+
+fn endpoint() -> std::net::SocketAddr {
+    "10.0.0.2:8443".parse().unwrap()
+}
+
+fn container(state: ContainerState) -> Container {
+    let endpoint = (state == ContainerState::Running).then(endpoint);
+    Container {
+        id: "c2".into(),
+        instance: ID.parse().unwrap(),
+        generation: 2,
+        state,
+        endpoint,
+    }
+}
+
+fn exited(out_of_memory: bool) -> ContainerState {
+    ContainerState::Exited {
+        code: 137,
+        out_of_memory,
+    }
+}
+
+/// One word per action.
+fn actions(instance: &Instance, containers: &[Container]) -> Vec<&'static str> {
+    let plan = plan(
+        std::slice::from_ref(instance),
+        containers,
+        &HashSet::new(),
+        Timestamp::UNIX_EPOCH,
+    );
+    plan.actions
+        .iter()
+        .map(|action| match action {
+            Action::BringUp(_) => "bring up",
+            Action::Replace(_) => "replace",
+            Action::Pause(..) => "pause",
+            Action::Stop(..) => "stop",
+            Action::Remove(..) => "remove",
+            Action::Forget(_) => "forget",
+        })
+        .collect()
+}
+
+fn seen(instance: &Instance, containers: &[Container]) -> Observed {
+    let plan = plan(
+        std::slice::from_ref(instance),
+        containers,
+        &HashSet::new(),
+        Timestamp::UNIX_EPOCH,
+    );
+    plan.seen
+        .first()
+        .map_or_else(|| instance.observed.clone(), |(_, seen)| seen.clone())
+}
+
+#[test]
+fn each_pair_of_wanted_and_seen_has_its_next_step() {
+    use ContainerState::{Created, Paused, Running};
+    let table: &[(Desired, Phase, Option<ContainerState>, &[&str])] = &[
+        (Desired::Running, Phase::Pending, None, &["bring up"]),
+        (Desired::Running, Phase::Starting, None, &["replace"]),
+        (Desired::Running, Phase::Ready, None, &["replace"]),
+        (
+            Desired::Running,
+            Phase::Pending,
+            Some(Created),
+            &["bring up"],
+        ),
+        (
+            Desired::Running,
+            Phase::Starting,
+            Some(Running),
+            &["bring up"],
+        ),
+        (Desired::Running, Phase::Ready, Some(Running), &[]),
+        (Desired::Running, Phase::Paused, Some(Paused), &["bring up"]),
+        (
+            Desired::Running,
+            Phase::Ready,
+            Some(exited(false)),
+            &["bring up"],
+        ),
+        (Desired::Stopped, Phase::Ready, Some(Running), &["stop"]),
+        (Desired::Stopped, Phase::Paused, Some(Paused), &["stop"]),
+        (Desired::Stopped, Phase::Stopped, Some(exited(false)), &[]),
+        (Desired::Stopped, Phase::Pending, None, &[]),
+        (Desired::Paused, Phase::Ready, Some(Running), &["pause"]),
+        (Desired::Paused, Phase::Paused, Some(Paused), &[]),
+        (Desired::Paused, Phase::Stopped, Some(exited(false)), &[]),
+        (Desired::Removed, Phase::Ready, Some(Running), &["remove"]),
+        (
+            Desired::Removed,
+            Phase::Stopped,
+            Some(exited(false)),
+            &["remove"],
+        ),
+        (Desired::Removed, Phase::Stopped, None, &["forget"]),
+    ];
+    for (desired, phase, state, expected) in table {
+        let containers: Vec<Container> = state.iter().cloned().map(container).collect();
+        let found = actions(&instance(*desired, *phase), &containers);
+        assert_eq!(&found, expected, "{desired:?} {phase:?} {state:?}");
+    }
+}
+
+#[test]
+fn an_older_generation_goes_before_the_new_one_is_made() {
+    let stale = Container {
+        id: "c1".into(),
+        generation: 1,
+        ..container(ContainerState::Running)
+    };
+    assert_eq!(
+        actions(&instance(Desired::Running, Phase::Pending), &[stale]),
+        ["remove"]
+    );
+}
+
+#[test]
+fn an_instance_that_is_being_worked_on_is_left_alone() {
+    let busy = HashSet::from([ID.parse().unwrap()]);
+    let plan = plan(
+        &[instance(Desired::Running, Phase::Pending)],
+        &[],
+        &busy,
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_eq!(plan, Plan::default());
+}
+
+#[test]
+fn a_container_without_a_record_is_reported_and_never_touched() {
+    let plan = plan(
+        &[],
+        &[container(ContainerState::Running)],
+        &HashSet::new(),
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_eq!(plan.actions, []);
+    assert_eq!(plan.unknown, ["c2"]);
+}
+
+#[test]
+fn a_list_alone_never_makes_anybody_ready() {
+    let starting = instance(Desired::Running, Phase::Starting);
+    assert_eq!(
+        seen(&starting, &[container(ContainerState::Running)]).phase,
+        Phase::Starting
+    );
+}
+
+#[test]
+fn a_paused_instance_that_was_resumed_by_hand_is_asked_again_before_it_serves() {
+    let paused = instance(Desired::Running, Phase::Paused);
+    assert_eq!(
+        seen(&paused, &[container(ContainerState::Running)]).phase,
+        Phase::Starting
+    );
+}
+
+#[test]
+fn out_of_memory_is_said_in_words() {
+    let ready = instance(Desired::Running, Phase::Ready);
+    let seen = seen(&ready, &[container(exited(true))]);
+    assert_eq!(seen.phase, Phase::Failed);
+    assert!(seen.reason.unwrap().contains("out of memory"));
+}
+
+#[test]
+fn attempts_grow_apart_and_the_loop_is_told_when_to_look_again() {
+    let mut failed = instance(Desired::Running, Phase::Failed);
+    failed.observed.failures = 3;
+    let at = |seconds| {
+        let now = Timestamp::from_second(seconds).unwrap();
+        let plan = plan(std::slice::from_ref(&failed), &[], &HashSet::new(), now);
+        (plan.actions.len(), plan.retry_in)
+    };
+    assert_eq!(at(1), (0, Some(Duration::from_secs(3))));
+    assert_eq!(at(4), (1, None));
+    failed.observed.failures = 40;
+    let now = Timestamp::from_second(-3600).unwrap();
+    let plan = plan(std::slice::from_ref(&failed), &[], &HashSet::new(), now);
+    assert_eq!(
+        plan.actions.len(),
+        1,
+        "a clock set back an hour keeps nobody waiting"
+    );
+}
+
+#[test]
+fn a_plan_for_what_is_as_wanted_is_empty() {
+    let ready = instance(Desired::Running, Phase::Ready);
+    let plan = plan(
+        &[ready],
+        &[container(ContainerState::Running)],
+        &HashSet::new(),
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_eq!(plan, Plan::default());
+}

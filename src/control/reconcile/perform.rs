@@ -1,0 +1,334 @@
+//! Performs one action on the runtime and writes down what came of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::control::instances::next_generation;
+use crate::control::plan::Action;
+use crate::control::{Control, Error, spec};
+use crate::domain::address::Released;
+use crate::domain::audit::{Actor, AuditEntry};
+use crate::domain::instance::{
+    Container, ContainerState, Desired, Instance, InstanceSpec, Observed, Phase,
+};
+use crate::domain::workspace::Workspace;
+use crate::runtime::RuntimeError;
+use crate::store::{Change, StoreError};
+
+/// An editor that does not answer for this long after its start has failed.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// Between two looks at a container that starts.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two questions to an editor that does not answer yet.
+const ASK_EVERY: Duration = Duration::from_millis(150);
+
+impl Control {
+    /// Does it and says whether it succeeded; a failure is on the instance's record in words, and
+    /// tried again by a later plan.
+    pub(super) async fn perform(&self, action: Action) -> bool {
+        let instance = match &action {
+            Action::BringUp(instance)
+            | Action::Replace(instance)
+            | Action::Pause(instance, _)
+            | Action::Stop(instance, _) => Some(instance.clone()),
+            Action::Remove(..) | Action::Forget(_) => None,
+        };
+        let name = action.instance().to_string();
+        let Err(error) = self.attempt(action).await else {
+            return true;
+        };
+        tracing::warn!(instance = name, "an action failed: {error}");
+        if let Some(instance) = instance
+            && let Err(error) = self.note_failure(&instance, &error).await
+        {
+            tracing::error!(instance = name, "the failure was not written down: {error}");
+        }
+        false
+    }
+
+    async fn attempt(&self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::BringUp(instance) => self.bring_up(instance).await,
+            Action::Replace(instance) => {
+                let next = self.replace(instance).await?;
+                self.bring_up(next).await
+            }
+            Action::Pause(instance, container) => {
+                self.runtime.pause(&container).await?;
+                self.saw(&instance, Phase::Paused, None).await
+            }
+            Action::Stop(instance, container) => {
+                self.stop(&container).await?;
+                self.saw(&instance, Phase::Stopped, None).await
+            }
+            Action::Remove(_, container) => match self.runtime.remove(&container).await {
+                Ok(()) | Err(RuntimeError::Missing) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            Action::Forget(instance) => self.forget(instance).await,
+        }
+    }
+
+    /// Intent before effect: the new generation is durable before its container is asked for.
+    async fn replace(&self, instance: Instance) -> Result<Instance, Error> {
+        self.blocking(move |store| {
+            let now = Timestamp::now();
+            let entry =
+                AuditEntry::done(now, Actor::Appliance, "instance.replace", &instance.owner);
+            store.change(&entry, |tx| {
+                let mut current =
+                    same_generation(tx, &instance)?.ok_or_else(|| overtaken(&instance))?;
+                next_generation(&mut current, now);
+                tx.put(&current.owner.to_string(), &current)?;
+                Ok(current)
+            })
+        })
+        .await
+    }
+
+    async fn bring_up(&self, instance: Instance) -> Result<(), Error> {
+        let spec = self.spec_of(&instance).await?;
+        let container = self.created(&instance, &spec).await?;
+        match container.state {
+            ContainerState::Running => {}
+            ContainerState::Paused => self.runtime.unpause(&container.id).await?,
+            _ => self.runtime.start(&container.id).await?,
+        }
+        let Some(ready) = self.until_ready(&instance, &container).await? else {
+            return Ok(());
+        };
+        let seen = Observed {
+            phase: Phase::Ready,
+            container: Some(ready.id),
+            endpoint: ready.endpoint,
+            reason: None,
+            failures: 0,
+            since: Timestamp::now(),
+        };
+        self.observe(&instance, seen).await
+    }
+
+    /// The container, made if it is not there; written down before it is started, so that one which
+    /// disappears later is known to have been.
+    async fn created(&self, instance: &Instance, spec: &InstanceSpec) -> Result<Container, Error> {
+        let container = self.runtime.create(spec).await?;
+        let seen = Observed {
+            phase: Phase::Starting,
+            container: Some(container.id.clone()),
+            endpoint: None,
+            since: Timestamp::now(),
+            ..instance.observed.clone()
+        };
+        self.observe(instance, seen).await?;
+        Ok(container)
+    }
+
+    /// Asks until the editor answers. Looks once a second whether the container still lives and is
+    /// still wanted: nobody waits for an editor that will never come.
+    async fn until_ready(
+        &self,
+        instance: &Instance,
+        container: &Container,
+    ) -> Result<Option<Container>, Error> {
+        let cookie = self.editor_cookie(instance);
+        let deadline = Instant::now() + READY_WITHIN;
+        while self.still_wanted(instance).await? {
+            let here = self.living(&container.id).await?;
+            let look_again = Instant::now() + LOOK_EVERY;
+            while Instant::now() < look_again {
+                match self.runtime.probe(&here, &cookie).await {
+                    Ok(()) => return Ok(Some(here)),
+                    Err(RuntimeError::Unavailable(_)) => sleep(ASK_EVERY).await,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if Instant::now() > deadline {
+                let seconds = READY_WITHIN.as_secs();
+                return Err(Error::Unavailable(format!(
+                    "the editor did not answer within {seconds} seconds"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn still_wanted(&self, instance: &Instance) -> Result<bool, Error> {
+        let (key, id, generation) = (
+            instance.owner.to_string(),
+            instance.id.clone(),
+            instance.generation,
+        );
+        self.reading(move |view| {
+            let current = view.get::<Instance>(&key)?;
+            Ok(current.is_some_and(|current| {
+                current.id == id
+                    && current.generation == generation
+                    && current.desired == Desired::Running
+            }))
+        })
+        .await
+    }
+
+    /// The container as it is now; an error when it ended.
+    async fn living(&self, container: &str) -> Result<Container, Error> {
+        let here = self
+            .runtime
+            .inspect(container)
+            .await
+            .map_err(|error| match error {
+                RuntimeError::Missing => {
+                    Error::Conflict("its container was removed while it started".to_owned())
+                }
+                other => other.into(),
+            })?;
+        match here.state {
+            ContainerState::Exited {
+                out_of_memory: true,
+                ..
+            } => Err(Error::Conflict(
+                "the editor ran out of memory while it started".to_owned(),
+            )),
+            ContainerState::Exited { code, .. } => Err(Error::Conflict(format!(
+                "the editor ended with code {code} while it started"
+            ))),
+            _ => Ok(here),
+        }
+    }
+
+    /// A paused container cannot hear that it should stop.
+    async fn stop(&self, container: &str) -> Result<(), Error> {
+        let paused = self.runtime.inspect(container).await?.state == ContainerState::Paused;
+        if paused {
+            self.runtime.unpause(container).await?;
+        }
+        Ok(self.runtime.stop(container).await?)
+    }
+
+    async fn spec_of(&self, instance: &Instance) -> Result<InstanceSpec, Error> {
+        let key = instance.workspace.to_string();
+        let workspace = self
+            .reading(move |view| Ok(view.get::<Workspace>(&key)?))
+            .await?;
+        let workspace = workspace.ok_or_else(|| {
+            Error::Internal(format!(
+                "the instance of {} has no workspace record",
+                instance.owner
+            ))
+        })?;
+        Ok(spec::spec(
+            instance,
+            &workspace,
+            &self.settings,
+            &self.editor_cookie(instance),
+        ))
+    }
+
+    async fn forget(&self, instance: Instance) -> Result<(), Error> {
+        self.blocking(move |store| {
+            let now = Timestamp::now();
+            let entry = AuditEntry::done(now, Actor::Appliance, "instance.forget", &instance.owner);
+            store.change(&entry, |tx| {
+                if same_generation(tx, &instance)?.is_some() {
+                    tx.remove::<Instance>(&instance.owner.to_string())?;
+                    let released = Released {
+                        address: instance.address,
+                        at: now,
+                    };
+                    tx.put(&released.address.to_string(), &released)?;
+                }
+                Ok::<_, Error>(())
+            })
+        })
+        .await?;
+        self.publish()
+    }
+
+    async fn saw(
+        &self,
+        instance: &Instance,
+        phase: Phase,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let seen = Observed {
+            phase,
+            reason,
+            failures: 0,
+            since: Timestamp::now(),
+            ..instance.observed.clone()
+        };
+        self.observe(instance, seen).await
+    }
+
+    async fn note_failure(&self, instance: &Instance, error: &Error) -> Result<(), Error> {
+        let key = instance.owner.to_string();
+        let current = self
+            .reading(move |view| Ok(view.get::<Instance>(&key)?))
+            .await?;
+        let before = current.map_or_else(|| instance.observed.clone(), |current| current.observed);
+        // What will not work the next second either is tried once a minute.
+        let failures = match error {
+            Error::Unavailable(_) => before.failures.saturating_add(1),
+            _ => before.failures.saturating_add(1).max(3),
+        };
+        let seen = Observed {
+            phase: Phase::Failed,
+            reason: Some(error.to_string()),
+            failures,
+            since: Timestamp::now(),
+            ..before
+        };
+        self.observe(instance, seen).await
+    }
+
+    async fn observe(&self, instance: &Instance, seen: Observed) -> Result<(), Error> {
+        let instance = instance.clone();
+        self.note(move |tx| put_observed(tx, &instance, &seen))
+            .await?;
+        self.publish()
+    }
+}
+
+/// Writes an observation into the record, unless the record has moved on to another generation.
+pub(super) fn put_observed(
+    tx: &Change,
+    instance: &Instance,
+    seen: &Observed,
+) -> Result<(), StoreError> {
+    if let Some(mut current) = same_generation(tx, instance)? {
+        current.observed = seen.clone();
+        tx.put(&current.owner.to_string(), &current)?;
+    }
+    Ok(())
+}
+
+/// Writes what a listing says. Everything else in the record may be newer than the listing.
+pub(super) fn put_seen(
+    tx: &Change,
+    instance: &Instance,
+    seen: &Observed,
+) -> Result<(), StoreError> {
+    if let Some(mut current) = same_generation(tx, instance)? {
+        current.observed.phase = seen.phase;
+        current.observed.reason.clone_from(&seen.reason);
+        current.observed.since = seen.since;
+        tx.put(&current.owner.to_string(), &current)?;
+    }
+    Ok(())
+}
+
+fn same_generation(tx: &Change, instance: &Instance) -> Result<Option<Instance>, StoreError> {
+    let current = tx.get::<Instance>(&instance.owner.to_string())?;
+    Ok(current
+        .filter(|current| current.id == instance.id && current.generation == instance.generation))
+}
+
+fn overtaken(instance: &Instance) -> Error {
+    Error::Conflict(format!(
+        "the instance of {} was changed meanwhile",
+        instance.owner
+    ))
+}

@@ -1,0 +1,197 @@
+//! The instances' own bridge, where they reach the gateway and not each other.
+
+use std::collections::HashMap;
+
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
+use bollard::query_parameters::InspectNetworkOptions;
+
+use super::client::Client;
+use super::failure::Failure;
+use super::{Settings, spec};
+use crate::runtime::{Network, RuntimeError};
+
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+const BETWEEN_CONTAINERS: &str = "com.docker.network.bridge.enable_icc";
+const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+
+pub(super) async fn prepare(client: &Client, settings: &Settings) -> Result<Network, RuntimeError> {
+    if let Some(there) = inspect(client, settings).await? {
+        return checked(&there, settings);
+    }
+    if let Err(failure) = create(client, settings).await {
+        // Somebody else of ours may have made it in between.
+        return match inspect(client, settings).await? {
+            Some(there) => checked(&there, settings),
+            None => Err(refusal(failure, settings)),
+        };
+    }
+    Ok(network(settings))
+}
+
+fn network(settings: &Settings) -> Network {
+    Network {
+        subnet: settings.subnet,
+        gateway: settings.subnet.gateway(),
+    }
+}
+
+async fn inspect(
+    client: &Client,
+    settings: &Settings,
+) -> Result<Option<NetworkInspect>, RuntimeError> {
+    let name = &settings.bridge;
+    let answer = client
+        .call(settings.deadlines.call, |api| async move {
+            api.inspect_network(name, None::<InspectNetworkOptions>)
+                .await
+        })
+        .await;
+    match answer {
+        // An identifier that begins like the name answers too.
+        Ok(there) => Ok(Some(there).filter(|n| n.name.as_ref() == Some(name))),
+        Err(failure) if failure.is_status(404) => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn create(client: &Client, settings: &Settings) -> Result<(), Failure> {
+    let request = request(settings);
+    client
+        .call(settings.deadlines.work, |api| async move {
+            api.create_network(request).await
+        })
+        .await?;
+    Ok(())
+}
+
+fn request(settings: &Settings) -> NetworkCreateRequest {
+    let option = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    NetworkCreateRequest {
+        name: settings.bridge.clone(),
+        driver: Some("bridge".to_owned()),
+        internal: Some(false),
+        attachable: Some(false),
+        enable_ipv6: Some(false),
+        ipam: Some(Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(settings.subnet.to_string()),
+                gateway: Some(settings.subnet.gateway().to_string()),
+                ..IpamConfig::default()
+            }]),
+            ..Ipam::default()
+        }),
+        options: Some(HashMap::from([
+            option(BRIDGE_NAME, &settings.bridge),
+            option(BETWEEN_CONTAINERS, "false"),
+            option(MASQUERADE, "true"),
+        ])),
+        labels: Some(HashMap::from([
+            option(spec::LABEL_MANAGED, "1"),
+            option(spec::LABEL_APPLIANCE, settings.appliance.as_str()),
+        ])),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// A network of the right name is used only when it is ours and as closed as we make it.
+fn checked(there: &NetworkInspect, settings: &Settings) -> Result<Network, RuntimeError> {
+    let name = &settings.bridge;
+    let label = |key: &str| there.labels.as_ref().and_then(|labels| labels.get(key));
+    if label(spec::LABEL_APPLIANCE).map(String::as_str) != Some(settings.appliance.as_str()) {
+        return Err(RuntimeError::Refused(format!(
+            "a Docker network named {name} exists that this appliance did not make: remove it with \
+             `docker network rm {name}`, or choose another name in sandbox.bridge"
+        )));
+    }
+    let subnets: Vec<&str> = there
+        .ipam
+        .iter()
+        .flat_map(|ipam| ipam.config.iter().flatten())
+        .filter_map(|config| config.subnet.as_deref())
+        .collect();
+    if subnets != [settings.subnet.to_string()] {
+        return Err(RuntimeError::Refused(format!(
+            "the Docker network {name} has the addresses {}, and sandbox.subnet says {}: set it \
+             back, or remove every instance and then the network with `docker network rm {name}`",
+            subnets.join(" and "),
+            settings.subnet
+        )));
+    }
+    let option = |key: &str| there.options.as_ref().and_then(|options| options.get(key));
+    if option(BETWEEN_CONTAINERS).map(String::as_str) != Some("false") {
+        return Err(RuntimeError::Refused(format!(
+            "the Docker network {name} lets instances reach each other: remove every instance and \
+             then the network with `docker network rm {name}`; it is made again"
+        )));
+    }
+    Ok(network(settings))
+}
+
+fn refusal(failure: Failure, settings: &Settings) -> RuntimeError {
+    let Settings { subnet, bridge, .. } = settings;
+    if failure.says("overlap") {
+        return RuntimeError::Refused(format!(
+            "the addresses {subnet} are used by another Docker network or route of this host: \
+             choose a free range in sandbox.subnet (`docker network ls` and `ip route` show what \
+             is taken)"
+        ));
+    }
+    if failure.says("bridge name") || failure.says("already exists") {
+        return RuntimeError::Refused(format!(
+            "this host has a bridge named {bridge} already: choose another name in sandbox.bridge"
+        ));
+    }
+    failure.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(
+            "00000000000000cc".parse().unwrap(),
+            "10.201.0.0/20".parse().unwrap(),
+            "thon0",
+        )
+    }
+
+    fn ours() -> NetworkInspect {
+        let request = request(&settings());
+        NetworkInspect {
+            name: Some(request.name),
+            ipam: request.ipam,
+            options: request.options,
+            labels: request.labels,
+            ..NetworkInspect::default()
+        }
+    }
+
+    fn refusal_of(there: &NetworkInspect) -> String {
+        match checked(there, &settings()) {
+            Err(RuntimeError::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn our_own_network_is_used_again() {
+        let network = checked(&ours(), &settings()).unwrap();
+        assert_eq!(network.gateway.to_string(), "10.201.0.1");
+    }
+
+    #[test]
+    fn a_network_that_is_not_ours_or_not_as_closed_is_refused() {
+        let mut foreign = ours();
+        foreign.labels = None;
+        assert!(refusal_of(&foreign).contains("did not make"));
+
+        let mut moved = ours();
+        moved.ipam = None;
+        assert!(refusal_of(&moved).contains("sandbox.subnet"));
+
+        let mut open = ours();
+        open.options = None;
+        assert!(refusal_of(&open).contains("reach each other"));
+    }
+}
