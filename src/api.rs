@@ -1,1 +1,19 @@
 //! Wire types of the admin API, shared by the server and the command line.
+//!
+//! Times are RFC 3339 in UTC. Participants are written `group/user` where one word names them.
+//! Clients must ignore fields that they do not know; requests with unknown fields are refused.
+
+pub mod ca;
+pub mod error;
+pub mod instance;
+pub mod invite;
+pub mod status;
+
+pub use ca::CaView;
+pub use error::{ErrorBody, ErrorEnvelope};
+pub use instance::{
+    CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LogsView,
+    PasswordView,
+};
+pub use invite::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
+pub use status::{HealthView, Listener, PartView, Status, Verdict};

@@ -1,0 +1,51 @@
+//! Invites: list, create, rotate, revoke.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use super::error::Refusal;
+use super::extract::{Body, Owner};
+use super::{AdminState, view};
+use crate::api::{CreateInvitesRequest, InviteList, NewInviteList, NewInviteView};
+use crate::domain::audit::Actor;
+use crate::domain::id::InviteId;
+
+pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<InviteList>, Refusal> {
+    let invites = state.control.invites().await?;
+    let invites = invites.into_iter().map(view::invite).collect();
+    Ok(Json(InviteList { invites }))
+}
+
+/// Links for those who have none; the answer is the only time that they are shown.
+pub(super) async fn create(
+    State(state): State<AdminState>,
+    Body(wish): Body<CreateInvitesRequest>,
+) -> Result<(StatusCode, Json<NewInviteList>), Refusal> {
+    let created = state
+        .control
+        .create_invites(wish.group.as_ref(), Actor::Control)
+        .await?;
+    let invites = created.iter().map(|new| state.facts.new_invite(new));
+    let answer = NewInviteList {
+        invites: invites.collect(),
+    };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+pub(super) async fn rotate(
+    State(state): State<AdminState>,
+    Owner(user): Owner,
+) -> Result<(StatusCode, Json<NewInviteView>), Refusal> {
+    let new = state.control.rotate_invite(&user, Actor::Control).await?;
+    Ok((StatusCode::CREATED, Json(state.facts.new_invite(&new))))
+}
+
+pub(super) async fn revoke(
+    State(state): State<AdminState>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let id: InviteId = id.parse().map_err(|e| Refusal::field("id", &e))?;
+    state.control.revoke_invite(&id, Actor::Control).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

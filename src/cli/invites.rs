@@ -1,0 +1,94 @@
+//! `thon invites`: who has a link, and new ones.
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::Context;
+use super::failure::Failure;
+use super::words::{ago, table};
+use crate::api::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
+use crate::domain::id::{GroupName, InviteId, UserRef};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Who has a link (what happens without an action); links themselves are shown only once
+    List,
+    /// Links for those who have none
+    Create {
+        /// Only this group
+        #[arg(long)]
+        group: Option<GroupName>,
+    },
+    /// A new link for a participant; the old one and its sessions end
+    Rotate { participant: UserRef },
+    /// Take a link back, with its sessions
+    Revoke { id: InviteId },
+}
+
+pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Failure> {
+    let client = context.client()?;
+    let output = &context.output;
+    match args.action.unwrap_or(Action::List) {
+        Action::List => {
+            let list: InviteList = client.get("/api/invites").await?;
+            let now = Timestamp::now();
+            output.show(&list.invites, |invites| words(invites, now))
+        }
+        Action::Create { group } => {
+            let wish = CreateInvitesRequest { group };
+            let list: NewInviteList = client.send("/api/invites", &wish).await?;
+            if list.invites.is_empty() {
+                output.say("everybody has a link already");
+                output.hint("`thon invites rotate GROUP/USER` makes a new one");
+            }
+            output.show(&list.invites, |invites| links(invites))
+        }
+        Action::Rotate { participant } => {
+            let path = format!("/api/invites/{participant}/rotate");
+            let new: NewInviteView = client.post(&path).await?;
+            output.say("the old link and its sessions have ended");
+            output.show(&new, |new| new.url.clone())
+        }
+        Action::Revoke { id } => {
+            client.delete(&format!("/api/invites/{id}")).await?;
+            output.say("the link and its sessions have ended");
+            Ok(())
+        }
+    }
+}
+
+fn words(invites: &[InviteView], now: Timestamp) -> String {
+    if invites.is_empty() {
+        return "no invites: `thon invites create` makes them".to_owned();
+    }
+    let rows: Vec<[String; 4]> = invites
+        .iter()
+        .map(|invite| {
+            [
+                format!("{}/{}", invite.group, invite.user),
+                invite.id.to_string(),
+                ago(Some(invite.created_at), now),
+                ago(invite.last_used_at, now),
+            ]
+        })
+        .collect();
+    table(["participant", "id", "made", "used"], &rows)
+}
+
+fn links(invites: &[NewInviteView]) -> String {
+    let rows: Vec<[String; 2]> = invites
+        .iter()
+        .map(|new| [new.owner().to_string(), new.url.clone()])
+        .collect();
+    if rows.is_empty() {
+        String::new()
+    } else {
+        table(["participant", "link"], &rows)
+    }
+}

@@ -1,0 +1,173 @@
+//! The participant's own page: their instance, their signed-in browsers, and the way out.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Shared;
+use super::fault::Fault;
+use super::join::Wish;
+use super::own_form::OwnForm;
+use super::pages::{self, BrowserRow, Card, Home, SignIn};
+use super::standing::Standing;
+use super::visit::{Viewer, Visit};
+use crate::auth::cookie;
+use crate::control::{Error, InstanceStatus};
+use crate::domain::id::{SessionId, UserRef};
+use crate::domain::instance::{Desired, Phase};
+
+/// What the page's script asks for.
+#[derive(Debug, Serialize)]
+struct MyInstance {
+    state: Phase,
+    desired: Desired,
+    reason: Option<String>,
+    since: Timestamp,
+    url: String,
+    /// Whether asking again is worth it.
+    moving: bool,
+}
+
+pub(super) async fn home(
+    State(shared): State<Shared>,
+    visit: Visit,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Fault> {
+    let next = wish.next();
+    let Some(viewer) = visit.viewer else {
+        let page = SignIn {
+            next: next.as_str(),
+        };
+        return Ok(pages::render(StatusCode::OK, &page));
+    };
+    let page = Home {
+        user: &viewer.user,
+        instance: own_instance(&shared, &viewer.user).await?.map(card),
+        browsers: browsers(&shared, &viewer).await?,
+        has_ca: shared.ca.is_some(),
+    };
+    Ok(pages::render(StatusCode::OK, &page))
+}
+
+async fn own_instance(shared: &Shared, user: &UserRef) -> Result<Option<InstanceStatus>, Error> {
+    match shared.control.instance(user).await {
+        Ok(status) => Ok(Some(status)),
+        Err(Error::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn card(status: InstanceStatus) -> Card {
+    let observed = status.instance.observed;
+    Card {
+        standing: Standing::of(status.instance.desired, observed.phase),
+        phase: observed.phase.to_string(),
+        reason: observed.reason,
+        since: observed.since,
+    }
+}
+
+async fn browsers(shared: &Shared, viewer: &Viewer) -> Result<Vec<BrowserRow>, Error> {
+    let sessions = shared.control.sessions(&viewer.user).await?;
+    let rows = sessions.into_iter().map(|session| BrowserRow {
+        is_this_one: session.id == viewer.session,
+        id: session.id.to_string(),
+        agent: session.agent,
+        last_seen_at: session.last_seen_at,
+    });
+    Ok(rows.collect())
+}
+
+pub(super) async fn instance(
+    State(shared): State<Shared>,
+    visit: Visit,
+) -> Result<Response, Fault> {
+    let Some(viewer) = visit.viewer else {
+        return Ok(refusal(StatusCode::UNAUTHORIZED, "signed_out"));
+    };
+    let Some(status) = own_instance(&shared, &viewer.user).await? else {
+        return Ok(refusal(StatusCode::NOT_FOUND, "not_found"));
+    };
+    let (desired, observed) = (status.instance.desired, status.instance.observed);
+    let mine = MyInstance {
+        state: observed.phase,
+        desired,
+        reason: observed.reason,
+        since: observed.since,
+        url: viewer.user.path(),
+        moving: Standing::of(desired, observed.phase).moving,
+    };
+    Ok(Json(mine).into_response())
+}
+
+fn refusal(status: StatusCode, code: &str) -> Response {
+    let message = match code {
+        "signed_out" => "you are not signed in",
+        _ => "there is no instance for you yet",
+    };
+    let body = json!({"error": {"code": code, "message": message}});
+    (status, Json(body)).into_response()
+}
+
+pub(super) async fn start(
+    State(shared): State<Shared>,
+    _: OwnForm,
+    visit: Visit,
+) -> Result<Redirect, Fault> {
+    if let Some(viewer) = &visit.viewer {
+        shared
+            .control
+            .want(&viewer.user, Desired::Running, visit.actor(viewer))
+            .await?;
+    }
+    Ok(Redirect::to("/"))
+}
+
+pub(super) async fn end_session(
+    State(shared): State<Shared>,
+    _: OwnForm,
+    visit: Visit,
+    Path(id): Path<String>,
+) -> Result<Redirect, Fault> {
+    let id: SessionId = id.parse().map_err(|_| Fault::NotFound)?;
+    if let Some(viewer) = &visit.viewer {
+        end(&shared, &visit, viewer, &id).await?;
+    }
+    Ok(Redirect::to("/"))
+}
+
+pub(super) async fn sign_out(
+    State(shared): State<Shared>,
+    _: OwnForm,
+    visit: Visit,
+) -> Result<Response, Fault> {
+    if let Some(viewer) = &visit.viewer {
+        end(&shared, &visit, viewer, &viewer.session).await?;
+    }
+    let cookie = AppendHeaders([(SET_COOKIE, cookie::clear())]);
+    Ok((cookie, Redirect::to("/")).into_response())
+}
+
+/// A session that has ended already is what was asked for.
+async fn end(shared: &Shared, visit: &Visit, viewer: &Viewer, id: &SessionId) -> Result<(), Error> {
+    let actor = visit.actor(viewer);
+    match shared.control.end_session(&viewer.user, id, actor).await {
+        Err(Error::Missing { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// For monitoring from anywhere, so no word about what is wrong.
+pub(super) async fn health(State(shared): State<Shared>) -> Response {
+    let is_ok = shared
+        .control
+        .health()
+        .iter()
+        .all(|(_, health)| health.is_ok());
+    Json(json!({"status": if is_ok { "ok" } else { "degraded" }})).into_response()
+}

@@ -1,0 +1,123 @@
+//! The listener without TLS: the certificate's page and file, and the way to everything else.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+
+use super::fault::Fault;
+use super::visit::host_of;
+use super::{Portal, Shared, headers, open_routes};
+
+/// The plain listener; `https_port` is where the public one is reached from outside.
+///
+/// The style sheet is served as well: the page that explains the certificate is read by people whose
+/// browser does not trust us yet. Everything else is sent to TLS, also `/join/…`: the code has
+/// crossed the network by then, and refusing would only strand its owner.
+pub fn plain_router(portal: Portal, https_port: u16) -> Router {
+    let redirect = Router::new()
+        .fallback(to_tls)
+        .method_not_allowed_fallback(to_tls)
+        .with_state(https_port);
+    open_routes()
+        .with_state::<()>(Shared::from(portal))
+        .fallback_service(redirect)
+        .layer(middleware::map_response(headers::secure))
+}
+
+async fn to_tls(State(https_port): State<u16>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let location = host_of(&parts)
+        .and_then(|host| tls_address(host, https_port, path))
+        .and_then(|location| HeaderValue::from_str(&location).ok());
+    match location {
+        // 308: the method stays, so that a form or a program is not turned into a GET.
+        Some(location) => (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response(),
+        None => Fault::BadHost.into_response(),
+    }
+}
+
+/// The same page with TLS, or nothing when host or path are not what a browser sends.
+fn tls_address(host: &str, https_port: u16, path: &str) -> Option<String> {
+    let host = host_name(host)?;
+    if !path.starts_with('/') {
+        return None;
+    }
+    Some(if https_port == 443 {
+        format!("https://{host}{path}")
+    } else {
+        format!("https://{host}:{https_port}{path}")
+    })
+}
+
+/// The name or address of a `Host` header without its port, if that is all there is to it.
+pub(super) fn host_name(host: &str) -> Option<&str> {
+    let name = match host.rfind(':') {
+        // The last colon of `[::1]` is inside.
+        Some(colon) if !host.ends_with(']') => {
+            let (name, port) = host.split_at_checked(colon)?;
+            port.get(1..)?.parse::<u16>().ok()?;
+            name
+        }
+        _ => host,
+    };
+    let is_v6 = |inner: &str| inner.parse::<std::net::Ipv6Addr>().is_ok();
+    let is_name = |name: &str| {
+        (1..=253).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    };
+    let valid = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
+        Some(inner) => is_v6(inner),
+        None => is_name(name),
+    };
+    valid.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_exchanged_and_the_path_stays() {
+        for (host, port, path, location) in [
+            ("thon.example", 443, "/", "https://thon.example/"),
+            (
+                "thon.example:80",
+                443,
+                "/a?b=c",
+                "https://thon.example/a?b=c",
+            ),
+            ("192.0.2.1:8080", 8443, "//x", "https://192.0.2.1:8443//x"),
+            ("[::1]:80", 8443, "/", "https://[::1]:8443/"),
+            ("[::1]", 443, "/", "https://[::1]/"),
+        ] {
+            assert_eq!(tls_address(host, port, path).as_deref(), Some(location));
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_refused() {
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "evil@host",
+            "host/path",
+            "host:99999",
+            "host:",
+            "[::1",
+            "[x]",
+            "a\"b",
+            "ho_st",
+            &"a".repeat(254),
+        ] {
+            assert_eq!(host_name(host), None, "{host}");
+        }
+        assert_eq!(tls_address("thon.example", 443, "*"), None);
+    }
+}
