@@ -49,6 +49,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// not wait for the editor to load. `Unavailable` when it does not answer yet.
     async fn probe(&self, container: &Container, cookie: &Secret) -> Result<(), RuntimeError>;
 
+    /// Is there a volume of this name, whoever made it?
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError>;
+
     /// The last lines that the container printed.
     async fn logs(&self, container: &str, lines: usize) -> Result<Vec<String>, RuntimeError>;
 

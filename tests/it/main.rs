@@ -1,1 +1,3 @@
 //! One binary of integration tests; files by capability.
+mod runtime;
+mod support;
