@@ -279,6 +279,11 @@ impl Runtime for Fake {
         self.shared.world.lock().probe(&container.id)
     }
 
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
+        self.enter(Operation::HasVolume, name).await?;
+        Ok(self.shared.world.lock().volumes.contains_key(name))
+    }
+
     async fn logs(&self, container: &str, lines: usize) -> Result<Vec<String>, RuntimeError> {
         self.enter(Operation::Logs, container).await?;
         self.shared.world.lock().logs(container, lines)
