@@ -148,10 +148,6 @@ impl Runtime for Docker {
         observe::inspect(&self.client, &self.settings, container).await
     }
 
-    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
-        observe::has_volume(&self.client, self.settings.deadlines.call, name).await
-    }
-
     async fn probe(&self, container: &Container, cookie: &Secret) -> Result<(), RuntimeError> {
         let Some(endpoint) = container.endpoint else {
             return Err(RuntimeError::Unavailable(
