@@ -172,7 +172,7 @@ mod tests {
     async fn a_request_in_flight_and_a_websocket_are_left_alone() {
         let pace = Pace::new(&limits());
         pace.request_began();
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         assert!(tokio::time::timeout(day, ends_after(&pace)).await.is_err());
         pace.request_ended();
         pace.upgrade();
