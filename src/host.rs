@@ -62,7 +62,10 @@ fn indented(printed: &str) -> String {
 
 /// The last lines of a text, which is where programs say what went wrong.
 pub(crate) fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let all: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let skipped = all.len().saturating_sub(lines);
     all.into_iter().skip(skipped).collect::<Vec<_>>().join("\n")
 }

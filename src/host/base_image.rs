@@ -32,7 +32,10 @@ pub async fn ensure(socket: &Path, report: Report<'_>) -> Result<&'static str, H
     match pull(socket).await {
         Ok(()) => Ok(PULLED),
         Err(error) => {
-            say(report, format!("no registry ({error}): making {MADE} from Debian packages"));
+            say(
+                report,
+                format!("no registry ({error}): making {MADE} from Debian packages"),
+            );
             make(socket, MADE, report).await?;
             Ok(MADE)
         }
@@ -67,21 +70,35 @@ async fn make(socket: &Path, image: &str, report: Report<'_>) -> Result<(), Host
 
 /// Package lists and archives are of no use in an image.
 fn lighten(root: &Path) {
-    for directory in ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"] {
-        let Ok(entries) = std::fs::read_dir(root.join(directory)) else { continue };
+    for directory in [
+        "var/cache/apt/archives",
+        "var/lib/apt/lists",
+        "usr/share/doc",
+        "usr/share/man",
+    ] {
+        let Ok(entries) = std::fs::read_dir(root.join(directory)) else {
+            continue;
+        };
         for entry in entries.flatten() {
             // What stays makes the image larger, and nothing worse.
-            drop(std::fs::remove_dir_all(entry.path()).or_else(|_| std::fs::remove_file(entry.path())));
+            drop(
+                std::fs::remove_dir_all(entry.path())
+                    .or_else(|_| std::fs::remove_file(entry.path())),
+            );
         }
     }
 }
 
 async fn import(socket: &Path, root: &str, image: &str) -> Result<(), HostError> {
     let api = engine::connect(socket)?;
-    let unstarted = |error: std::io::Error| HostError::failed(format!("tar did not start: {error}"));
-    let mut tar = command("tar", &["--directory", root, "--numeric-owner", "--create", "."])
-        .spawn()
-        .map_err(unstarted)?;
+    let unstarted =
+        |error: std::io::Error| HostError::failed(format!("tar did not start: {error}"));
+    let mut tar = command(
+        "tar",
+        &["--directory", root, "--numeric-owner", "--create", "."],
+    )
+    .spawn()
+    .map_err(unstarted)?;
     let Some(archive) = tar.stdout.take() else {
         return Err(HostError::failed("tar has no output"));
     };
@@ -132,7 +149,12 @@ struct Scratch(String);
 impl Scratch {
     async fn new() -> Result<Self, HostError> {
         // Not in /tmp: that may be memory, and be mounted without devices.
-        let made = run("mktemp", &["--directory", "/var/tmp/thon-base.XXXXXX"], PULL_SILENCE).await?;
+        let made = run(
+            "mktemp",
+            &["--directory", "/var/tmp/thon-base.XXXXXX"],
+            PULL_SILENCE,
+        )
+        .await?;
         Ok(Self(made.trim().to_owned()))
     }
 
@@ -157,7 +179,9 @@ mod tests {
         let socket = Path::new("/var/run/docker.sock");
         let image = "thon-base-test:bookworm";
         let mut said = Vec::new();
-        make(socket, image, &mut |progress| said.push(progress.text)).await.unwrap();
+        make(socket, image, &mut |progress| said.push(progress.text))
+            .await
+            .unwrap();
         assert!(engine::has_image(socket, image).await.unwrap(), "{said:?}");
         run("docker", &["rmi", image], PULL_SILENCE).await.unwrap();
     }

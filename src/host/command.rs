@@ -80,16 +80,24 @@ mod tests {
     #[tokio::test]
     async fn a_failure_shows_the_command_and_its_last_words() {
         assert_eq!(run("echo", &["a b"], SOON).await.unwrap(), "a b\n");
-        let error = run("ls", &["/no/such/place"], SOON).await.unwrap_err().to_string();
+        let error = run("ls", &["/no/such/place"], SOON)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("`ls /no/such/place` failed"), "{error}");
         assert!(error.contains("No such file"), "{error}");
-        let error = run("no-such-program", &[], SOON).await.unwrap_err().to_string();
+        let error = run("no-such-program", &[], SOON)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("did not start"), "{error}");
     }
 
     #[tokio::test]
     async fn a_program_that_takes_too_long_is_ended() {
-        let error = run("sleep", &["60"], Duration::from_millis(50)).await.unwrap_err();
+        let error = run("sleep", &["60"], Duration::from_millis(50))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("took longer"), "{error}");
     }
 }

@@ -31,7 +31,11 @@ pub async fn start(socket: &Path, log: &Path, report: Report<'_>) -> Result<(), 
     }
     let systemd = Path::new("/run/systemd/system").is_dir();
     if !is_root() {
-        let typed = if systemd { "sudo systemctl enable --now docker" } else { "sudo dockerd &" };
+        let typed = if systemd {
+            "sudo systemctl enable --now docker"
+        } else {
+            "sudo dockerd &"
+        };
         return Err(HostError::NeedsRoot {
             command: typed.to_owned(),
         });
@@ -46,7 +50,10 @@ pub async fn start(socket: &Path, log: &Path, report: Report<'_>) -> Result<(), 
     while !is_answering(socket).await {
         if Instant::now() > deadline {
             return Err(HostError::Failed {
-                what: format!("Docker does not answer after {} s", START_DEADLINE.as_secs()),
+                what: format!(
+                    "Docker does not answer after {} s",
+                    START_DEADLINE.as_secs()
+                ),
                 printed: last_words(systemd, log).await,
             });
         }
@@ -58,12 +65,19 @@ pub async fn start(socket: &Path, log: &Path, report: Report<'_>) -> Result<(), 
 /// By `setsid`, because a new session of our own child would take unsafe code.
 async fn spawn(log: &Path) -> Result<(), HostError> {
     let failed = |error: std::io::Error| {
-        HostError::failed(format!("cannot start dockerd with the log {}: {error}", log.display()))
+        HostError::failed(format!(
+            "cannot start dockerd with the log {}: {error}",
+            log.display()
+        ))
     };
     if find("dockerd").is_none() {
         return Err(HostError::failed("Docker is not installed on this host"));
     }
-    let output = std::fs::File::options().create(true).append(true).open(log).map_err(failed)?;
+    let output = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
     let ended = command("setsid", &["--fork", "dockerd"])
         .stdout(Stdio::from(output))
@@ -74,13 +88,25 @@ async fn spawn(log: &Path) -> Result<(), HostError> {
     if ended.success() {
         return Ok(());
     }
-    Err(HostError::failed(format!("`setsid --fork dockerd` failed with {ended}")))
+    Err(HostError::failed(format!(
+        "`setsid --fork dockerd` failed with {ended}"
+    )))
 }
 
 async fn last_words(systemd: bool, log: &Path) -> String {
     let printed = if systemd {
-        let arguments = ["--unit", "docker", "--lines", "15", "--no-pager", "--output", "cat"];
-        run("journalctl", &arguments, POLL * 20).await.unwrap_or_default()
+        let arguments = [
+            "--unit",
+            "docker",
+            "--lines",
+            "15",
+            "--no-pager",
+            "--output",
+            "cat",
+        ];
+        run("journalctl", &arguments, POLL * 20)
+            .await
+            .unwrap_or_default()
     } else {
         std::fs::read_to_string(log).unwrap_or_default()
     };

@@ -3,11 +3,26 @@
 /// Path in the build's context, and contents.
 pub(super) const FILES: [(&str, &str); 6] = [
     ("Dockerfile", include_str!("../../Dockerfile")),
-    ("config/extensions.txt", include_str!("../../config/extensions.txt")),
-    ("config/sandbox/code-server", include_str!("../../config/sandbox/code-server")),
-    ("config/sandbox/install-extensions", include_str!("../../config/sandbox/install-extensions")),
-    ("config/sandbox/settings.json", include_str!("../../config/sandbox/settings.json")),
-    ("config/sandbox/trust-host-ca", include_str!("../../config/sandbox/trust-host-ca")),
+    (
+        "config/extensions.txt",
+        include_str!("../../config/extensions.txt"),
+    ),
+    (
+        "config/sandbox/code-server",
+        include_str!("../../config/sandbox/code-server"),
+    ),
+    (
+        "config/sandbox/install-extensions",
+        include_str!("../../config/sandbox/install-extensions"),
+    ),
+    (
+        "config/sandbox/settings.json",
+        include_str!("../../config/sandbox/settings.json"),
+    ),
+    (
+        "config/sandbox/trust-host-ca",
+        include_str!("../../config/sandbox/trust-host-ca"),
+    ),
 ];
 
 #[cfg(test)]
@@ -23,7 +38,9 @@ mod tests {
         let build = dockerfile.split("AS sandbox-build").nth(1).unwrap();
         let build = build.split("\nFROM ").next().unwrap();
         for line in [build, until_next].iter().flat_map(|stage| stage.lines()) {
-            let Some(copied) = line.strip_prefix("COPY ") else { continue };
+            let Some(copied) = line.strip_prefix("COPY ") else {
+                continue;
+            };
             if copied.contains("--from=") {
                 continue;
             }

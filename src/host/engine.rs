@@ -44,8 +44,14 @@ pub async fn describe(socket: &Path) -> Result<Engine, HostError> {
         root_dir: info.docker_root_dir.unwrap_or_default(),
         runtimes,
         storage_driver: info.driver.unwrap_or_default(),
-        cores: info.ncpu.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1),
-        memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+        cores: info
+            .ncpu
+            .and_then(|cores| u32::try_from(cores).ok())
+            .unwrap_or(1),
+        memory_bytes: info
+            .mem_total
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0),
         warnings: info.warnings.unwrap_or_default(),
     })
 }
@@ -94,9 +100,7 @@ pub(super) async fn tag(
     in_time(api.tag_image(image, Some(options))).await
 }
 
-async fn in_time<T>(
-    call: impl Future<Output = Result<T, DockerError>>,
-) -> Result<T, HostError> {
+async fn in_time<T>(call: impl Future<Output = Result<T, DockerError>>) -> Result<T, HostError> {
     match tokio::time::timeout(CALL_DEADLINE, call).await {
         Ok(answer) => answer.map_err(|error| failed(&error)),
         Err(_) => Err(late()),
@@ -104,7 +108,10 @@ async fn in_time<T>(
 }
 
 fn late() -> HostError {
-    HostError::failed(format!("Docker did not answer within {} s", CALL_DEADLINE.as_secs()))
+    HostError::failed(format!(
+        "Docker did not answer within {} s",
+        CALL_DEADLINE.as_secs()
+    ))
 }
 
 pub(super) fn failed(error: &DockerError) -> HostError {

@@ -39,11 +39,18 @@ pub async fn build_sandbox(
     let context = context(&authorities)
         .map_err(|error| HostError::failed(format!("cannot pack the image's sources: {error}")))?;
     let hash = format!("{:x}", Sha256::digest(&context));
-    if engine::image_label(socket, image, LABEL_CONTEXT).await?.as_ref() == Some(&hash) {
+    if engine::image_label(socket, image, LABEL_CONTEXT)
+        .await?
+        .as_ref()
+        == Some(&hash)
+    {
         return Ok(Built::Already);
     }
     let base = base_image::ensure(socket, report).await?;
-    say(report, format!("building {image}: some minutes, and two gigabytes of disk"));
+    say(
+        report,
+        format!("building {image}: some minutes, and two gigabytes of disk"),
+    );
     build(socket, context, options(image, base, hash), report).await?;
     Ok(Built::Now)
 }
@@ -93,7 +100,11 @@ struct Log {
 impl Log {
     fn take(&mut self, info: BuildInfo, report: Report<'_>) {
         let text = info.stream.or(info.status).unwrap_or_default();
-        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        for line in text
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+        {
             if let Some((step, text)) = step(line) {
                 self.step = Some(step);
                 text.clone_into(&mut self.step_text);
@@ -131,7 +142,9 @@ fn step(line: &str) -> Option<((u32, u32), &str)> {
 /// The same sources make the same bytes: their hash decides whether to build.
 fn context(authorities: &str) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    let files = embedded::FILES.into_iter().chain([("host-ca.crt", authorities)]);
+    let files = embedded::FILES
+        .into_iter()
+        .chain([("host-ca.crt", authorities)]);
     for (path, contents) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
@@ -148,7 +161,10 @@ fn authorities(directory: &Path) -> String {
     collect(directory, &mut files);
     files.sort();
     let mut all = String::new();
-    for text in files.iter().filter_map(|file| std::fs::read_to_string(file).ok()) {
+    for text in files
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+    {
         all.push_str(text.trim_end());
         all.push('\n');
     }
@@ -156,7 +172,9 @@ fn authorities(directory: &Path) -> String {
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() && !path.is_symlink() {
             collect(&path, files);
@@ -187,7 +205,10 @@ mod tests {
         log.take(info("Step 2/9 : RUN npm install\n"), &mut report);
         log.take(info("npm error\nnpm error code E404\n"), &mut report);
         let failure = log.failure("returned a non-zero code: 1").to_string();
-        assert!(failure.contains("step 2 of 9, `RUN npm install`"), "{failure}");
+        assert!(
+            failure.contains("step 2 of 9, `RUN npm install`"),
+            "{failure}"
+        );
         assert!(failure.ends_with("    npm error code E404"), "{failure}");
         assert!(!failure.contains("123"), "{failure}");
         assert_eq!(seen[2].step, Some((2, 9)));
@@ -203,7 +224,12 @@ mod tests {
     fn authorities_are_collected_in_the_order_of_their_names() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("b")).unwrap();
-        for (name, text) in [("c.crt", "3"), ("a.crt", "1\n"), ("b/x.crt", "2"), ("d.txt", "4")] {
+        for (name, text) in [
+            ("c.crt", "3"),
+            ("a.crt", "1\n"),
+            ("b/x.crt", "2"),
+            ("d.txt", "4"),
+        ] {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
         assert_eq!(authorities(directory.path()), "1\n2\n3\n");

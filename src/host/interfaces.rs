@@ -39,11 +39,15 @@ fn is_reachable(interface: &str, address: Ipv4Addr, sandboxes: Subnet) -> bool {
     !address.is_loopback()
         && !address.is_link_local()
         && !sandboxes.contains(IpAddr::V4(address))
-        && !CONTAINER_INTERFACES.iter().any(|prefix| interface.starts_with(prefix))
+        && !CONTAINER_INTERFACES
+            .iter()
+            .any(|prefix| interface.starts_with(prefix))
 }
 
 fn own() -> Vec<(String, Ipv4Addr)> {
-    let Ok(all) = getifaddrs() else { return Vec::new() };
+    let Ok(all) = getifaddrs() else {
+        return Vec::new();
+    };
     all.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
         .filter_map(|interface| {
             let address = interface.address?.as_sockaddr_in()?.ip();
@@ -73,15 +77,30 @@ mod tests {
         assert!(is_reachable("eth0", lan, sandboxes));
         assert!(is_reachable("wlp3s0", lan, sandboxes));
         assert!(!is_reachable("lo", Ipv4Addr::LOCALHOST, sandboxes));
-        assert!(!is_reachable("docker0", Ipv4Addr::new(172, 17, 0, 1), sandboxes));
-        assert!(!is_reachable("thon0", Ipv4Addr::new(10, 201, 0, 1), sandboxes));
-        assert!(!is_reachable("eth0", Ipv4Addr::new(169, 254, 3, 4), sandboxes));
+        assert!(!is_reachable(
+            "docker0",
+            Ipv4Addr::new(172, 17, 0, 1),
+            sandboxes
+        ));
+        assert!(!is_reachable(
+            "thon0",
+            Ipv4Addr::new(10, 201, 0, 1),
+            sandboxes
+        ));
+        assert!(!is_reachable(
+            "eth0",
+            Ipv4Addr::new(169, 254, 3, 4),
+            sandboxes
+        ));
     }
 
     #[test]
     fn this_machine_has_a_name_and_its_primary_address_is_one_of_its_own() {
         let sandboxes: Subnet = "10.201.0.0/20".parse().unwrap();
         assert!(host_name().is_some());
-        assert_eq!(primary_address(sandboxes), addresses(sandboxes).first().copied());
+        assert_eq!(
+            primary_address(sandboxes),
+            addresses(sandboxes).first().copied()
+        );
     }
 }

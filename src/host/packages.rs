@@ -103,7 +103,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(!has_lists(&directory.path().join("lists")));
         assert!(!has_lists(directory.path()));
-        let list = directory.path().join("mirror_debian_dists_bookworm_main_binary-amd64_Packages.lz4");
+        let list = directory
+            .path()
+            .join("mirror_debian_dists_bookworm_main_binary-amd64_Packages.lz4");
         std::fs::write(list, "").unwrap();
         assert!(has_lists(directory.path()));
     }
@@ -111,7 +113,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_installed_is_left_alone() {
         let mut said = Vec::new();
-        install(&["dpkg", "bash"], &mut |progress| said.push(progress)).await.unwrap();
+        install(&["dpkg", "bash"], &mut |progress| said.push(progress))
+            .await
+            .unwrap();
         assert_eq!(said, []);
     }
 }
