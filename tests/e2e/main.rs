@@ -1,3 +1,4 @@
 //! The story of a participant, in a real browser, with a real Docker.
 
+mod host;
 mod runtime;
