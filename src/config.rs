@@ -98,6 +98,9 @@ pub struct Workspace {
     pub dir: Option<PathBuf>,
 }
 
+/// The image that this program carries the sources of.
+pub const SANDBOX_IMAGE: &str = "thon-sandbox:latest";
+
 /// Reads the settings: the file if there is one, then the environment over it.
 ///
 /// `path` is what the caller asked for; without it the usual places are tried, and a machine with

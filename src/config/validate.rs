@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::config::env::{self, Places, Vars};
 use crate::config::file::{self, File};
 use crate::config::{
-    Config, ConfiguredGroup, ConfiguredUser, Dashboard, Gateway, LogLevel, Proxy, Sandbox,
+    SANDBOX_IMAGE, Config, ConfiguredGroup, ConfiguredUser, Dashboard, Gateway, LogLevel, Proxy, Sandbox,
     Workspace,
 };
 use crate::domain::id::UserRef;
@@ -240,7 +240,7 @@ impl Validator<'_> {
         Sandbox {
             image: self
                 .text(env::SANDBOX_IMAGE, sandbox.image.as_ref())
-                .unwrap_or_else(|| "thon-sandbox:latest".to_owned()),
+                .unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
             access: self.word("sandbox.access", access, &words, Access::Owner),
             sudo: if sandbox.sudo == Some(true) {
                 Sudo::Allow

@@ -10,5 +10,7 @@
 )]
 
 mod architecture;
+mod identity;
+mod recovery;
 mod runtime;
 mod support;
