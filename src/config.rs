@@ -89,6 +89,8 @@ pub struct Sandbox {
     pub subnet: Subnet,
     /// The bridge's name on the host, at most 15 bytes.
     pub bridge: String,
+    /// Where Docker listens.
+    pub docker_socket: PathBuf,
 }
 
 #[derive(Clone, Debug)]

@@ -81,8 +81,11 @@ impl Appliance {
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         Self::start_with(config, |identity| {
             let appliance = identity.appliance.clone();
-            let settings = docker::Settings::new(appliance, config.sandbox.subnet, &config.sandbox.bridge);
-            Arc::new(Docker::connect(settings))
+            let sandbox = &config.sandbox;
+            Arc::new(Docker::connect(docker::Settings {
+                socket: sandbox.docker_socket.clone(),
+                ..docker::Settings::new(appliance, sandbox.subnet, &sandbox.bridge)
+            }))
         })
         .await
     }
@@ -96,13 +99,21 @@ impl Appliance {
         raise_descriptor_limit();
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
-        privileges::drop_root(&[&config.state_dir, &config.runtime_dir], docker::SOCKET.as_ref())?;
+        privileges::drop_root(
+            &[&config.state_dir, &config.runtime_dir],
+            &config.sandbox.docker_socket,
+        )?;
         let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
         let issuer = Arc::new(Issuer::open(config, Timestamp::now())?);
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
         let control = Control::new(store, runtime, table.clone(), settings(config))?;
-        let parts = Parts { config, control, issuer, table };
+        let parts = Parts {
+            config,
+            control,
+            issuer,
+            table,
+        };
         parts.serve(sockets)
     }
 
@@ -125,7 +136,10 @@ impl Appliance {
         let drained = self.edge.stop(shutdown::DRAIN).await;
         self.shutdown.cancel();
         self.tasks.close();
-        if tokio::time::timeout(shutdown::SETTLE, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(shutdown::SETTLE, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some loops did not end in time");
         }
         tracing::info!(connections.cut = drained.cut, "stopped");
@@ -148,11 +162,20 @@ impl Parts<'_> {
         register.add("plain", &sockets.plain, false);
         register.add("admin", &sockets.admin, true);
         register.add("gateway", &sockets.gateway, false);
-        let https_port = sockets.public.local_addr().map_or(443, |address| address.port());
-        let gateway_port = sockets.gateway.local_addr().map_or(9080, |address| address.port());
+        let https_port = sockets
+            .public
+            .local_addr()
+            .map_or(443, |address| address.port());
+        let gateway_port = sockets
+            .gateway
+            .local_addr()
+            .map_or(9080, |address| address.port());
         let public_url = self.url(https_port, 443);
         let facts = self.facts(&register, &sockets, &public_url)?;
-        let state = AdminState { control: Arc::clone(&self.control), facts: Arc::new(facts) };
+        let state = AdminState {
+            control: Arc::clone(&self.control),
+            facts: Arc::new(facts),
+        };
         self.open_doors(&edge, sockets, state, https_port)?;
 
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -169,7 +192,14 @@ impl Parts<'_> {
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
         tasks.spawn(bridge.keep(shutdown.clone()));
-        Ok(Appliance { edge, control, listeners: register, public_url, tasks, shutdown })
+        Ok(Appliance {
+            edge,
+            control,
+            listeners: register,
+            public_url,
+            tasks,
+            shutdown,
+        })
     }
 
     fn open_doors(
@@ -202,9 +232,17 @@ impl Parts<'_> {
         );
         let admin = admin::public_admin_router(state.clone());
         edge.serve_router(sockets.admin, door("admin", Some(tls), outsiders), admin);
-        edge.serve_router(sockets.gateway, door("gateway", None, PeerFilter::open()), gateway::router());
+        edge.serve_router(
+            sockets.gateway,
+            door("gateway", None, PeerFilter::open()),
+            gateway::router(),
+        );
         let control = admin::control_router(state);
-        edge.serve_router(sockets.control, door("control", None, PeerFilter::open()), control);
+        edge.serve_router(
+            sockets.control,
+            door("control", None, PeerFilter::open()),
+            control,
+        );
         Ok(())
     }
 
@@ -212,13 +250,24 @@ impl Parts<'_> {
         let authority = &self.issuer.authority;
         Portal {
             control: Arc::clone(&self.control),
-            ca: Some(Ca { pem: authority.pem().into(), sha256: authority.fingerprint().into() }),
+            ca: Some(Ca {
+                pem: authority.pem().into(),
+                sha256: authority.fingerprint().into(),
+            }),
         }
     }
 
-    fn facts(&self, register: &Register, sockets: &Sockets, public_url: &str) -> anyhow::Result<Facts> {
+    fn facts(
+        &self,
+        register: &Register,
+        sockets: &Sockets,
+        public_url: &str,
+    ) -> anyhow::Result<Facts> {
         let authority = &self.issuer.authority;
-        let admin_port = sockets.admin.local_addr().map_or(8100, |address| address.port());
+        let admin_port = sockets
+            .admin
+            .local_addr()
+            .map_or(8100, |address| address.port());
         let listeners = register.clone();
         let network = self.control.network();
         Ok(Facts {
@@ -229,7 +278,11 @@ impl Parts<'_> {
             public_url: public_url.to_owned(),
             admin_url: self.url(admin_port, 443),
             runtime: "docker".to_owned(),
-            ca: CaView::new(authority.path().to_owned(), authority.pem().to_owned()),
+            ca: Some(CaView {
+                path: authority.path().to_owned(),
+                sha256: authority.fingerprint(),
+                pem: authority.pem().to_owned(),
+            }),
             listeners: Box::new(move || listeners.list()),
             ready: Box::new(move || match *network.borrow() {
                 Some(_) => Ok(()),
@@ -247,7 +300,11 @@ impl Parts<'_> {
             (None, None) => interfaces::primary_address(config.sandbox.subnet)
                 .map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
         };
-        if port == default_port { format!("https://{host}") } else { format!("https://{host}:{port}") }
+        if port == default_port {
+            format!("https://{host}")
+        } else {
+            format!("https://{host}:{port}")
+        }
     }
 }
 
@@ -266,8 +323,13 @@ fn settings(config: &Config) -> control::Settings {
 
 fn new_identity() -> Identity {
     #[expect(clippy::expect_used, reason = "`random_id` makes what an id is")]
-    let appliance = token::random_id().parse().expect("sixteen hexadecimal digits");
-    Identity { appliance, editor_key: token::editor_key() }
+    let appliance = token::random_id()
+        .parse()
+        .expect("sixteen hexadecimal digits");
+    Identity {
+        appliance,
+        editor_key: token::editor_key(),
+    }
 }
 
 /// A proxied WebSocket takes two descriptors, and the usual soft limit is 1,024.

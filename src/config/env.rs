@@ -19,6 +19,8 @@ pub const HOME: &str = "HOME";
 pub const LOG_LEVEL: &str = "THON_LOG_LEVEL";
 /// `runtime_dir`.
 pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
+/// Where Docker listens: `unix:///path`, as the `docker` command understands it.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// `image` of `sandbox`.
 pub const SANDBOX_IMAGE: &str = "SANDBOX_IMAGE";
 /// `state_dir`.

@@ -7,8 +7,7 @@ mod starting_file;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Vars};
-use crate::host::{self, Progress, base_image, command, daemon, engine, image, packages};
-use crate::runtime::docker::SOCKET;
+use crate::host::{self, Progress, command, daemon, engine, image, packages};
 use crate::server::{Appliance, log_path, privileges, shutdown, telemetry, workers};
 use crate::tls;
 
@@ -78,7 +77,7 @@ fn foreground(
 /// Docker, the image and the user: whatever is missing.
 async fn prepare(config: &Config, report: &mut dyn Report) -> anyhow::Result<()> {
     tls::install_provider();
-    let socket = Path::new(SOCKET);
+    let socket = config.sandbox.docker_socket.as_path();
     preflight::check(config, daemon::is_answering(socket).await)?;
     let mut within = |progress: Progress| report.progress(progress.step, &progress.text);
     if !daemon::is_answering(socket).await {
@@ -111,7 +110,13 @@ async fn ensure_image(image: &str, socket: &Path, report: &mut dyn Report) -> an
 /// The appliance gives up root for this user; without one it would keep it.
 async fn ensure_user() -> anyhow::Result<()> {
     if nix::unistd::User::from_name(privileges::USER)?.is_none() {
-        let arguments = ["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin"];
+        let arguments = [
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+        ];
         let arguments = [&arguments[..], &[privileges::USER]].concat();
         command::run("useradd", &arguments, std::time::Duration::from_secs(30)).await?;
     }

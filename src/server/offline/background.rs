@@ -31,15 +31,25 @@ pub(super) async fn start(config: &Config, log: &Path) -> anyhow::Result<()> {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
-            anyhow::bail!("the appliance ended at once ({status}); its log says:\n{}", tail(log));
+            anyhow::bail!(
+                "the appliance ended at once ({status}); its log says:\n{}",
+                tail(log)
+            );
         }
         sleep(Duration::from_millis(100)).await;
     }
-    anyhow::bail!("the appliance does not answer after 30 seconds; its log says:\n{}", tail(log))
+    anyhow::bail!(
+        "the appliance does not answer after 30 seconds; its log says:\n{}",
+        tail(log)
+    )
 }
 
 fn spawn(config: &Config, log: &Path) -> anyhow::Result<Child> {
-    let out = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
+    let out = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(log);
     let out = out.with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("this program does not know where it is")?;
     let mut command = Command::new(program);
@@ -60,5 +70,12 @@ fn spawn(config: &Config, log: &Path) -> anyhow::Result<Child> {
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.iter().rev().take(10).rev().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .rev()
+        .take(10)
+        .rev()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

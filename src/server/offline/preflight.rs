@@ -61,12 +61,16 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_said_at_once_with_what_to_type() {
-        let config = crate::config::load(Some("/dev/null".as_ref()), &FixedVars::default()).unwrap();
+        let config =
+            crate::config::load(Some("/dev/null".as_ref()), &FixedVars::default()).unwrap();
         let missing = missing(&config, false, 1024);
         let text = missing.join("\n");
         assert_eq!(missing.len(), 3, "{text}");
         assert!(text.contains("apt-get install docker.io"), "{text}");
-        assert!(text.contains("port 443 needs root: set `proxy.https_listen`"), "{text}");
+        assert!(
+            text.contains("port 443 needs root: set `proxy.https_listen`"),
+            "{text}"
+        );
         assert!(super::missing(&config, true, 0).is_empty());
     }
 }

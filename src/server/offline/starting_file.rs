@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::config::env::{self, Places};
 use crate::config::Vars;
+use crate::config::env::{self, Places};
 use crate::server::Report;
 
 /// Two participants to try things with.
@@ -21,7 +21,9 @@ pub(super) fn ensure(
     vars: &dyn Vars,
     report: &mut dyn Report,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let named = asked.map(Path::to_owned).or_else(|| vars.value(env::CONFIG).map(PathBuf::from));
+    let named = asked
+        .map(Path::to_owned)
+        .or_else(|| vars.value(env::CONFIG).map(PathBuf::from));
     let path = match named {
         Some(path) => path,
         None if Path::new("thon.yaml").exists() => return Ok(None),
@@ -29,7 +31,10 @@ pub(super) fn ensure(
     };
     if !path.exists() {
         write(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        report.step(&format!("wrote {}: edit it to name your groups", path.display()));
+        report.step(&format!(
+            "wrote {}: edit it to name your groups",
+            path.display()
+        ));
     }
     Ok(Some(path))
 }
@@ -40,8 +45,12 @@ fn write(path: &Path) -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     }
     let temporary = path.with_extension("yaml.new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(CONTENTS.as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
