@@ -63,9 +63,31 @@ async fn make(socket: &Path, image: &str, report: Report<'_>) -> Result<(), Host
     let root = scratch.path();
     let arguments = ["--variant=minbase", SUITE, root];
     run("debootstrap", &arguments, DEBOOTSTRAP_DEADLINE).await?;
+    add_updates(Path::new(root))?;
     lighten(Path::new(root));
     say(report, format!("importing {image}"));
     import(socket, root, image).await
+}
+
+/// debootstrap leaves out the security updates, which the mirror it wrote down has beside it.
+fn add_updates(root: &Path) -> Result<(), HostError> {
+    let path = root.join("etc/apt/sources.list");
+    let failed = |error: std::io::Error| HostError::failed(format!("{}: {error}", path.display()));
+    let written = std::fs::read_to_string(&path).map_err(failed)?;
+    std::fs::write(&path, with_updates(&written)).map_err(failed)
+}
+
+fn with_updates(sources: &str) -> String {
+    let mirror = sources
+        .lines()
+        .find_map(|line| line.strip_prefix("deb ")?.split(' ').next());
+    match mirror {
+        Some(mirror) => format!(
+            "{}\ndeb {mirror} {SUITE}-updates main\ndeb {mirror}-security {SUITE}-security main\n",
+            sources.trim_end()
+        ),
+        None => sources.to_owned(),
+    }
 }
 
 /// Package lists and archives are of no use in an image.
@@ -172,6 +194,20 @@ impl Drop for Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_made_image_knows_where_its_security_updates_are() {
+        let written = with_updates("deb http://mirror.test/debian bookworm main\n");
+        let lines: Vec<&str> = written.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "deb http://mirror.test/debian bookworm main",
+                "deb http://mirror.test/debian bookworm-updates main",
+                "deb http://mirror.test/debian-security bookworm-security main",
+            ]
+        );
+    }
 
     #[tokio::test]
     #[ignore = "half a minute, root, a Docker daemon and a package mirror"]

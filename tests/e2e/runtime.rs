@@ -16,7 +16,7 @@ use thon::domain::secret::Secret;
 use thon::runtime::docker::{Docker, Settings};
 use thon::runtime::{Runtime, RuntimeError};
 
-use contract::{Fixture, only};
+use contract::only;
 use host::{Host, IMAGE};
 use socket::{Cut, Socket};
 

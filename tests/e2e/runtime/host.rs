@@ -4,7 +4,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon::domain::instance::InstanceSpec;
 use thon::runtime::docker::{Docker, Settings};
 
 use super::contract::{Fixture, random_id};
@@ -75,11 +74,6 @@ impl Host {
             )
         };
         archive.entries().unwrap().map(line).collect()
-    }
-
-    /// The name that Docker knows the instance's container by.
-    pub(crate) fn name(spec: &InstanceSpec) -> String {
-        format!("thon-{}-g{}", spec.id, spec.generation)
     }
 
     fn remove_all(&self, list: &[&str], remove: &[&str]) {

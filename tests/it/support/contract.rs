@@ -122,40 +122,19 @@ async fn a_container_is_made_once(runtime: &dyn Runtime, fixture: &Fixture) {
     assert_eq!(made.state, ContainerState::Created);
     assert_eq!(made.endpoint, None);
     assert_eq!(runtime.create(&spec).await.unwrap(), made);
-    assert_eq!(listed(runtime, &spec).await, [made.clone()]);
+    assert_eq!(listed(runtime, &spec).await, std::slice::from_ref(&made));
     runtime.remove(&made.id).await.unwrap();
 }
 
 async fn every_change_can_be_repeated(runtime: &dyn Runtime, fixture: &Fixture) {
     let spec = fixture.spec();
     let id = runtime.create(&spec).await.unwrap().id;
-
     runtime.start(&id).await.unwrap();
     let endpoint = only(runtime, &spec).await.endpoint.expect("an endpoint");
     runtime.start(&id).await.unwrap();
     assert_eq!(only(runtime, &spec).await.state, ContainerState::Running);
-
-    runtime.pause(&id).await.unwrap();
-    runtime.pause(&id).await.unwrap();
-    assert_eq!(only(runtime, &spec).await.state, ContainerState::Paused);
-    runtime.unpause(&id).await.unwrap();
-    runtime.unpause(&id).await.unwrap();
-    assert_eq!(only(runtime, &spec).await.state, ContainerState::Running);
-
-    runtime.stop(&id).await.unwrap();
-    runtime.stop(&id).await.unwrap();
-    let stopped = only(runtime, &spec).await;
-    assert!(
-        matches!(
-            stopped.state,
-            ContainerState::Exited {
-                out_of_memory: false,
-                ..
-            }
-        ),
-        "{stopped:?}"
-    );
-    assert_eq!(stopped.endpoint, None);
+    pausing_can_be_repeated(runtime, &spec, &id).await;
+    stopping_can_be_repeated(runtime, &spec, &id).await;
 
     runtime.start(&id).await.unwrap();
     let back = only(runtime, &spec).await;
@@ -163,18 +142,42 @@ async fn every_change_can_be_repeated(runtime: &dyn Runtime, fixture: &Fixture) 
         (back.id.as_str(), back.endpoint),
         (id.as_str(), Some(endpoint))
     );
-
     // A paused container stops too.
     runtime.pause(&id).await.unwrap();
-    runtime.stop(&id).await.unwrap();
-    assert!(matches!(
-        only(runtime, &spec).await.state,
-        ContainerState::Exited { .. }
-    ));
+    stopping_can_be_repeated(runtime, &spec, &id).await;
+    removing_can_be_repeated(runtime, &spec, &id).await;
+}
 
-    runtime.remove(&id).await.unwrap();
-    runtime.remove(&id).await.unwrap();
-    assert_eq!(listed(runtime, &spec).await, []);
+async fn pausing_can_be_repeated(runtime: &dyn Runtime, spec: &InstanceSpec, id: &str) {
+    runtime.pause(id).await.unwrap();
+    runtime.pause(id).await.unwrap();
+    assert_eq!(only(runtime, spec).await.state, ContainerState::Paused);
+    runtime.unpause(id).await.unwrap();
+    runtime.unpause(id).await.unwrap();
+    assert_eq!(only(runtime, spec).await.state, ContainerState::Running);
+}
+
+async fn stopping_can_be_repeated(runtime: &dyn Runtime, spec: &InstanceSpec, id: &str) {
+    runtime.stop(id).await.unwrap();
+    runtime.stop(id).await.unwrap();
+    let stopped = only(runtime, spec).await;
+    let ended = matches!(
+        stopped.state,
+        ContainerState::Exited {
+            out_of_memory: false,
+            ..
+        }
+    );
+    assert!(ended, "{stopped:?}");
+    assert_eq!(stopped.endpoint, None);
+    assert_eq!(runtime.inspect(id).await.unwrap(), stopped);
+}
+
+async fn removing_can_be_repeated(runtime: &dyn Runtime, spec: &InstanceSpec, id: &str) {
+    runtime.remove(id).await.unwrap();
+    runtime.remove(id).await.unwrap();
+    assert_eq!(listed(runtime, spec).await, []);
+    assert_eq!(runtime.inspect(id).await, Err(RuntimeError::Missing));
 }
 
 async fn another_process_finds_what_the_first_made(runtime: &dyn Runtime, fixture: &Fixture) {
@@ -185,7 +188,7 @@ async fn another_process_finds_what_the_first_made(runtime: &dyn Runtime, fixtur
     let found = again.create(&spec).await.unwrap();
     assert_eq!(found.id, made.id);
     assert_eq!(found.state, ContainerState::Running);
-    assert_eq!(listed(again, &spec).await, [found.clone()]);
+    assert_eq!(listed(again, &spec).await, std::slice::from_ref(&found));
     again.remove(&found.id).await.unwrap();
     assert_eq!(listed(runtime, &spec).await, []);
 }
