@@ -162,7 +162,10 @@ mod tests {
         let path = dir.path().join("thon.yaml");
         let text = "groups:\n  red: [alice]\n  blue: {title: Blue, users: [{name: bob, email: b@example.org}]}\n";
         std::fs::write(&path, text).unwrap();
-        let vars = FixedVars::default();
+        let vars = FixedVars {
+            root: true,
+            ..FixedVars::default()
+        };
         let first = in_force(&config::load(Some(&path), &vars).unwrap());
         let yaml = serde_yaml::to_string(&first).unwrap();
         std::fs::write(&path, &yaml).unwrap();

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::Context;
 use super::client::Client;
 use super::failure::Failure;
+use super::output;
 use super::words::{ago, clean, table};
 use crate::api::{InstanceList, InstanceView, LogsView, PasswordView};
 use crate::domain::id::UserRef;
@@ -66,7 +67,7 @@ pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Fai
         Action::Resume { participant } => change(participant, "resume").await,
         Action::Restart { participant } => change(participant, "restart").await,
         Action::Recreate { participant } => change(participant, "recreate").await,
-        Action::Remove { participant } => remove(context, &client, &participant).await,
+        Action::Remove { participant } => remove(&client, &participant).await,
         Action::Logs { participant, lines } => {
             let logs: LogsView = client
                 .get(&path(&participant, &format!("/logs?lines={lines}")))
@@ -95,9 +96,9 @@ async fn change(
     })
 }
 
-async fn remove(context: &Context<'_>, client: &Client, user: &UserRef) -> Result<(), Failure> {
+async fn remove(client: &Client, user: &UserRef) -> Result<(), Failure> {
     client.delete(&path(user, "")).await?;
-    context.output.say(&format!(
+    output::say(&format!(
         "{user}: the instance is being removed; workspace and home directory stay"
     ));
     Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::client::Client;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{self, Output};
 use super::{Context, launch, wait};
 use crate::api::LaunchRequest;
 use crate::server::{self, Report, Up};
@@ -36,7 +36,7 @@ struct Guide<'a> {
 
 impl Report for Guide<'_> {
     fn step(&mut self, text: &str) {
-        self.output.say(text);
+        output::say(text);
     }
 
     fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()> {
