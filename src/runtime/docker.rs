@@ -2,6 +2,7 @@
 
 mod client;
 mod create;
+mod daemon;
 mod events;
 mod failure;
 mod files;
@@ -147,10 +148,6 @@ impl Runtime for Docker {
         observe::inspect(&self.client, &self.settings, container).await
     }
 
-    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
-        observe::has_volume(&self.client, self.settings.deadlines.call, name).await
-    }
-
     async fn probe(&self, container: &Container, cookie: &Secret) -> Result<(), RuntimeError> {
         let Some(endpoint) = container.endpoint else {
             return Err(RuntimeError::Unavailable(
@@ -158,6 +155,10 @@ impl Runtime for Docker {
             ));
         };
         probe::ready(endpoint, cookie, self.settings.deadlines.probe).await
+    }
+
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
+        mounts::has_volume(&self.client, self.settings.deadlines.call, name).await
     }
 
     async fn logs(&self, container: &str, lines: usize) -> Result<Vec<String>, RuntimeError> {

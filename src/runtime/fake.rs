@@ -269,14 +269,14 @@ impl Runtime for Fake {
             .ok_or(RuntimeError::Missing)
     }
 
-    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
-        self.enter(Operation::List, name).await?;
-        Ok(self.shared.world.lock().volumes.contains_key(name))
-    }
-
     async fn probe(&self, container: &Container, _cookie: &Secret) -> Result<(), RuntimeError> {
         self.enter(Operation::Probe, &container.id).await?;
         self.shared.world.lock().probe(&container.id)
+    }
+
+    async fn has_volume(&self, name: &str) -> Result<bool, RuntimeError> {
+        self.enter(Operation::HasVolume, name).await?;
+        Ok(self.shared.world.lock().volumes.contains_key(name))
     }
 
     async fn logs(&self, container: &str, lines: usize) -> Result<Vec<String>, RuntimeError> {

@@ -1,1 +1,3 @@
 //! The story of a participant, in a real browser, with a real Docker.
+
+mod runtime;

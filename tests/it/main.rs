@@ -1,1 +1,14 @@
 //! One binary of integration tests; files by capability.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod architecture;
+mod runtime;
+mod support;

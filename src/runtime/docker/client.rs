@@ -7,6 +7,7 @@ use std::time::Duration;
 use bollard::errors::Error as DockerError;
 use parking_lot::Mutex;
 
+use super::daemon;
 use super::failure::Failure;
 
 /// The oldest API that this adapter was tested with: Docker 20.10.
@@ -27,6 +28,7 @@ pub(super) struct Client {
 pub(super) struct Known {
     pub(super) api: bollard::Docker,
     pub(super) cores: u32,
+    pub(super) open_files: u64,
 }
 
 impl Client {
@@ -91,6 +93,7 @@ impl Client {
         Ok(Known {
             api,
             cores: u32::try_from(cores).unwrap_or(1).max(1),
+            open_files: daemon::open_files(&self.socket).await,
         })
     }
 }

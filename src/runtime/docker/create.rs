@@ -21,8 +21,13 @@ pub(super) async fn create(
     mounts::prepare(client, settings, wanted).await?;
     let container = match make(client, settings, wanted).await {
         Ok(id) => fresh(id, wanted),
-        Err(failure) if failure.is_status(409) => found(client, settings, wanted).await?,
-        Err(failure) if failure.says("no such image") => return Err(no_image(&wanted.image)),
+        Err(failure) if failure.is_status(409) => found(client, settings, wanted)
+            .await?
+            .ok_or_else(|| gone_again(wanted))?,
+        // Docker looks for the image first: a container that exists needs its name no more.
+        Err(failure) if failure.says("no such image") => found(client, settings, wanted)
+            .await?
+            .ok_or_else(|| no_image(&wanted.image))?,
         Err(failure) => return Err(failure.into()),
     };
     if container.state == ContainerState::Created {
@@ -36,11 +41,13 @@ async fn make(
     settings: &Settings,
     wanted: &InstanceSpec,
 ) -> Result<String, Failure> {
+    let known = client.known().await?;
     let place = spec::Place {
         appliance: &settings.appliance,
         network: &settings.bridge,
         gateway: settings.subnet.gateway(),
-        cores: client.known().await?.cores,
+        cores: known.cores,
+        open_files: known.open_files,
     };
     let options = CreateContainerOptions {
         name: Some(spec::name(wanted)),
@@ -73,9 +80,13 @@ async fn found(
     client: &Client,
     settings: &Settings,
     wanted: &InstanceSpec,
-) -> Result<Container, RuntimeError> {
+) -> Result<Option<Container>, RuntimeError> {
     let name = spec::name(wanted);
-    let there = inspect(client, settings, &name).await?;
+    let there = match inspect(client, settings, &name).await {
+        Ok(there) => there,
+        Err(failure) if failure.is_status(404) => return Ok(None),
+        Err(failure) => return Err(failure.into()),
+    };
     let labels = there
         .config
         .as_ref()
@@ -89,11 +100,17 @@ async fn found(
              `docker inspect {name}` and rename or remove it"
         )));
     }
-    let container = observe::container(&there, &settings.bridge).ok_or(RuntimeError::Missing)?;
+    let container =
+        observe::container(&there, &settings.bridge).ok_or_else(|| gone_again(wanted))?;
     if container.state == ContainerState::Created && differs(spec::LABEL_SPEC_HASH) {
-        return replaced(client, settings, wanted, &container.id).await;
+        let fresh = replaced(client, settings, wanted, &container.id).await?;
+        return Ok(Some(fresh));
     }
-    Ok(container)
+    Ok(Some(container))
+}
+
+fn gone_again(wanted: &InstanceSpec) -> RuntimeError {
+    RuntimeError::Unavailable(format!("{} is being removed", spec::name(wanted)))
 }
 
 const IDENTITY: [&str; 4] = [

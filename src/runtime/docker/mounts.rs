@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use bollard::models::VolumeCreateRequest;
 
@@ -34,6 +35,24 @@ pub(super) async fn prepare(
         }
     }
     Ok(())
+}
+
+pub(super) async fn has_volume(
+    client: &Client,
+    deadline: Duration,
+    name: &str,
+) -> Result<bool, RuntimeError> {
+    let answer = client
+        .call(
+            deadline,
+            |api| async move { api.inspect_volume(name).await },
+        )
+        .await;
+    match answer {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.is_status(404) => Ok(false),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// Docker's create answers with the volume that exists already, labels and all: one call that

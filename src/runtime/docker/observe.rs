@@ -133,24 +133,6 @@ pub(super) async fn inspect(
         .ok_or(RuntimeError::Missing)
 }
 
-pub(super) async fn has_volume(
-    client: &Client,
-    deadline: Duration,
-    name: &str,
-) -> Result<bool, RuntimeError> {
-    let answer = client
-        .call(
-            deadline,
-            |api| async move { api.inspect_volume(name).await },
-        )
-        .await;
-    match answer {
-        Ok(_) => Ok(true),
-        Err(failure) if failure.is_status(404) => Ok(false),
-        Err(failure) => Err(failure.into()),
-    }
-}
-
 /// `None` when its labels are not those of an instance.
 pub(super) fn container(there: &ContainerInspectResponse, network: &str) -> Option<Container> {
     let state = there

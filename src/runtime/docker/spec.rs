@@ -47,7 +47,6 @@ const SUDO_CAPABILITIES: [&str; 11] = [
 const SHM_BYTES: i64 = 256 << 20;
 /// The kernel ends a sandbox before it ends the appliance or Docker.
 const OOM_SCORE_ADJ: i64 = 500;
-const OPEN_FILES_MAX: i64 = 65_536;
 const HOST_NAME_LEN_MAX: usize = 63;
 
 /// What the host adds to the specification.
@@ -58,6 +57,7 @@ pub struct Place<'a> {
     pub gateway: Ipv4Addr,
     /// Docker refuses a limit above what the host has.
     pub cores: u32,
+    pub open_files: u64,
 }
 
 /// Deterministic: a repeated create meets its own container.
@@ -161,7 +161,7 @@ fn host(spec: &InstanceSpec, place: &Place<'_>) -> HostConfig {
         shm_size: Some(SHM_BYTES),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         ipc_mode: Some("private".to_owned()),
-        ulimits: Some(vec![ulimit("nofile", OPEN_FILES_MAX), ulimit("core", 0)]),
+        ulimits: Some(vec![ulimit("nofile", place.open_files), ulimit("core", 0)]),
         log_config: Some(HostConfigLogConfig {
             typ: Some("local".to_owned()),
             config: Some(HashMap::from([
@@ -193,7 +193,8 @@ fn security(sudo: Sudo) -> Vec<String> {
     }
 }
 
-fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
+fn ulimit(name: &str, value: u64) -> ResourcesUlimits {
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
     ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(value),

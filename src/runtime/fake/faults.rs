@@ -10,6 +10,7 @@ use crate::runtime::RuntimeError;
 pub enum Operation {
     Create,
     HasImage,
+    HasVolume,
     List,
     Logs,
     Pause,

@@ -39,6 +39,7 @@ fn body(spec: &InstanceSpec) -> Value {
         network: "thon0",
         gateway: Ipv4Addr::new(10, 201, 0, 1),
         cores: 8,
+        open_files: 65_536,
     };
     serde_json::to_value(container(spec, &place)).unwrap()
 }

@@ -1,0 +1,3 @@
+//! The language of the tests.
+
+pub(crate) mod contract;
