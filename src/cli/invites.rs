@@ -27,7 +27,10 @@ enum Action {
         group: Option<GroupName>,
     },
     /// A new link for a participant; the old one and its sessions end
-    Rotate { participant: UserRef },
+    Rotate {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Take a link back, with its sessions
     Revoke { id: InviteId },
 }

@@ -7,10 +7,7 @@ use serde::Serialize;
 use super::Exit;
 use super::failure::Failure;
 use super::words::clean;
-use crate::config::Vars;
-
-/// Set to anything: no colours (no-color.org).
-const NO_COLOR: &str = "NO_COLOR";
+use crate::config::{Vars, env};
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
@@ -26,7 +23,7 @@ impl Output {
     pub(super) fn new(json: bool, vars: &dyn Vars) -> Self {
         Self {
             json,
-            colour: io::stderr().is_terminal() && vars.value(NO_COLOR).is_none(),
+            colour: io::stderr().is_terminal() && vars.value(env::NO_COLOR).is_none(),
         }
     }
 
