@@ -9,6 +9,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admin;
 mod architecture;
+mod cli;
+mod portal;
 mod runtime;
 mod support;

@@ -1,3 +1,4 @@
 //! The language of the tests.
 
 pub(crate) mod contract;
+pub(crate) mod doors;
