@@ -89,18 +89,10 @@ impl Reconciler {
             self.events = Some(self.control.runtime.events());
         }
         let observed = self.control.runtime.list().await?;
-        let desired = self.desired().await?;
+        let desired = self.control.desired().await?;
         let plan = plan(&desired, &observed, &self.busy, Timestamp::now());
         self.control.report("runtime", health(&plan, &observed));
         Ok(plan)
-    }
-
-    async fn desired(&self) -> Result<Vec<Instance>, Error> {
-        let rows = self
-            .control
-            .reading(|view| Ok(view.all::<Instance>()?))
-            .await?;
-        Ok(rows.into_iter().map(|(_, instance)| instance).collect())
     }
 
     async fn start(&mut self, plan: Plan) -> Duration {
@@ -189,6 +181,11 @@ fn health(plan: &Plan, observed: &[Container]) -> Health {
 }
 
 impl Control {
+    async fn desired(&self) -> Result<Vec<Instance>, Error> {
+        let rows = self.reading(|view| Ok(view.all::<Instance>()?)).await?;
+        Ok(rows.into_iter().map(|(_, instance)| instance).collect())
+    }
+
     /// Writes down what a look found and puts it in force.
     async fn note_seen(&self, seen: Vec<(Instance, Observed)>) -> Result<(), Error> {
         if seen.is_empty() {

@@ -8,7 +8,16 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["domain"],
     &["config"],
-    &["store", "runtime", "routing", "host", "auth", "tls", "edge", "telemetry"],
+    &[
+        "store",
+        "runtime",
+        "routing",
+        "host",
+        "auth",
+        "tls",
+        "edge",
+        "telemetry",
+    ],
     &["control", "api"],
     &["proxy", "gateway", "portal", "admin"],
     &["server"],
@@ -17,13 +26,32 @@ const FLOORS: &[&[&str]] = &[
 
 /// What the floors would allow and is refused all the same.
 const REFUSALS: &[(&str, &[&str], &str)] = &[
-    ("proxy", &["control", "store", "runtime"], "a request in flight reads snapshots in memory"),
-    ("gateway", &["control", "store", "runtime"], "a request in flight reads snapshots in memory"),
-    ("admin", &["store", "runtime", "routing"], "handlers go through `control`"),
-    ("portal", &["store", "runtime", "routing"], "handlers go through `control`"),
+    (
+        "proxy",
+        &["control", "store", "runtime"],
+        "a request in flight reads snapshots in memory",
+    ),
+    (
+        "gateway",
+        &["control", "store", "runtime"],
+        "a request in flight reads snapshots in memory",
+    ),
+    (
+        "admin",
+        &["store", "runtime", "routing"],
+        "handlers go through `control`",
+    ),
+    (
+        "portal",
+        &["store", "runtime", "routing"],
+        "handlers go through `control`",
+    ),
     (
         "cli",
-        &["store", "runtime", "routing", "auth", "tls", "edge", "control", "proxy", "gateway", "portal", "admin", "host"],
+        &[
+            "store", "runtime", "routing", "auth", "tls", "edge", "control", "proxy", "gateway",
+            "portal", "admin", "host",
+        ],
         "commands are clients of the admin API",
     ),
 ];
@@ -33,7 +61,17 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     ("bollard", &["runtime/docker", "host"]),
     ("pingora", &["edge", "proxy", "server"]),
-    ("axum", &["admin", "portal", "gateway", "proxy/bridge", "proxy", "edge"]),
+    (
+        "axum",
+        &[
+            "admin",
+            "portal",
+            "gateway",
+            "proxy/bridge",
+            "proxy",
+            "edge",
+        ],
+    ),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rcgen", &["tls"]),
@@ -54,7 +92,10 @@ impl File {
 
     /// Lines of code: no comments.
     fn code(&self) -> impl Iterator<Item = &str> {
-        self.text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"))
+        self.text
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.starts_with("//"))
     }
 }
 
@@ -66,7 +107,12 @@ fn sources() -> Vec<File> {
         .into_iter()
         .map(|path| File {
             text: fs::read_to_string(&path).unwrap(),
-            path: path.strip_prefix(&root).unwrap().with_extension("").display().to_string(),
+            path: path
+                .strip_prefix(&root)
+                .unwrap()
+                .with_extension("")
+                .display()
+                .to_string(),
         })
         .collect()
 }
@@ -92,12 +138,19 @@ fn named(line: &str) -> Vec<String> {
         .filter(|(at, _)| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
         .flat_map(|(at, found)| {
             let rest = &line[at + found.len()..];
-            let list = rest.strip_prefix('{').map_or(rest, |inner| inner.split('}').next().unwrap());
+            let list = rest
+                .strip_prefix('{')
+                .map_or(rest, |inner| inner.split('}').next().unwrap());
             let many = rest.starts_with('{');
             let names: Vec<String> = list
                 .split(',')
                 .take(if many { usize::MAX } else { 1 })
-                .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+                .map(|name| {
+                    name.trim()
+                        .chars()
+                        .take_while(|c| c.is_alphanumeric() || *c == '_')
+                        .collect()
+                })
                 .collect();
             names
         })
@@ -113,13 +166,19 @@ fn every_module_has_a_floor_and_uses_lower_floors_only() {
             continue;
         }
         let Some(own) = floor(&module) else {
-            wrong.push(format!("src/{}: give the module `{module}` a floor here and in HOUSE", file.path));
+            wrong.push(format!(
+                "src/{}: give the module `{module}` a floor here and in HOUSE",
+                file.path
+            ));
             continue;
         };
         for line in file.code() {
             for used in named(line).into_iter().filter(|used| *used != module) {
                 if floor(&used).is_some_and(|floor| floor >= own) {
-                    wrong.push(format!("src/{}: `{module}` is not above `{used}`: {line}", file.path));
+                    wrong.push(format!(
+                        "src/{}: `{module}` is not above `{used}`: {line}",
+                        file.path
+                    ));
                 }
             }
         }
@@ -131,10 +190,19 @@ fn every_module_has_a_floor_and_uses_lower_floors_only() {
 fn the_further_refusals_hold() {
     let mut wrong = Vec::new();
     for file in sources() {
-        for (module, refused, reason) in REFUSALS.iter().filter(|(module, ..)| *module == file.module()) {
+        for (module, refused, reason) in REFUSALS
+            .iter()
+            .filter(|(module, ..)| *module == file.module())
+        {
             for line in file.code() {
-                if named(line).iter().any(|used| refused.contains(&used.as_str())) {
-                    wrong.push(format!("src/{}: {module} may not: {reason}: {line}", file.path));
+                if named(line)
+                    .iter()
+                    .any(|used| refused.contains(&used.as_str()))
+                {
+                    wrong.push(format!(
+                        "src/{}: {module} may not: {reason}: {line}",
+                        file.path
+                    ));
                 }
             }
         }
@@ -148,7 +216,11 @@ fn outside_crates_stay_in_their_rooms() {
     for file in sources() {
         for (krate, rooms) in CONFINED {
             let allowed = rooms.iter().any(|room| {
-                file.path == *room || file.path.strip_prefix(room).is_some_and(|rest| rest.starts_with('/'))
+                file.path == *room
+                    || file
+                        .path
+                        .strip_prefix(room)
+                        .is_some_and(|rest| rest.starts_with('/'))
             });
             let word = format!("{krate}::");
             let names_it = |line: &str| {
@@ -157,7 +229,11 @@ fn outside_crates_stay_in_their_rooms() {
                 })
             };
             if !allowed && file.code().any(names_it) {
-                wrong.push(format!("src/{}: `{krate}` belongs in {}", file.path, rooms.join(", ")));
+                wrong.push(format!(
+                    "src/{}: `{krate}` belongs in {}",
+                    file.path,
+                    rooms.join(", ")
+                ));
             }
         }
     }
@@ -173,15 +249,29 @@ fn every_file_opens_with_a_sentence_that_says_what_it_is_for() {
             wrong.push(format!("src/{}.rs: {first}", file.path));
         }
     }
-    assert!(wrong.is_empty(), "say it in a `//!` line:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "say it in a `//!` line:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn no_file_is_named_mod_and_no_module_is_a_drawer() {
-    let drawers = ["util", "utils", "common", "helpers", "misc", "manager", "types", "models"];
+    let drawers = [
+        "util", "utils", "common", "helpers", "misc", "manager", "types", "models",
+    ];
     for file in sources() {
         let name = file.path.rsplit('/').next().unwrap_or_default().to_owned();
-        assert_ne!(name, "mod", "src/{}.rs: write part.rs beside part/", file.path);
-        assert!(!drawers.contains(&name.as_str()), "src/{}.rs: what is it for?", file.path);
+        assert_ne!(
+            name, "mod",
+            "src/{}.rs: write part.rs beside part/",
+            file.path
+        );
+        assert!(
+            !drawers.contains(&name.as_str()),
+            "src/{}.rs: what is it for?",
+            file.path
+        );
     }
 }

@@ -2,21 +2,18 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thon::admin::control_router;
-use thon::control::Reconciler;
 use tokio::net::UnixListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::doors::{House, IMAGE};
+use crate::support::doors::{House};
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
-/// An appliance that answers on a control socket, and whose reconciler works.
+/// An appliance that answers on its control socket.
 struct Appliance {
     dir: tempfile::TempDir,
     _tasks: JoinSet<()>,
@@ -27,10 +24,8 @@ impl Appliance {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
         let router = control_router(house.admin(|| Ok(())));
-        let reconciler = Reconciler::new(Arc::clone(&house.control));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        tasks.spawn(reconciler.run(CancellationToken::new()));
         Self { dir, _tasks: tasks }
     }
 
@@ -83,7 +78,7 @@ async fn a_launch_waits_and_prints_each_link_once() {
 #[tokio::test]
 async fn a_launch_in_which_one_fails_says_who_and_why_and_still_prints_the_links() {
     let house = House::new(&EVERYBODY);
-    house.fake.forget_image(IMAGE);
+    house.world.fake.forget_image("thon-stand-in:1");
     let appliance = Appliance::start(&house);
     let output = appliance.thon(&["launch", "--group", "red"]).await;
     assert_eq!(code(&output), 1);

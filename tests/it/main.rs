@@ -12,6 +12,8 @@
 mod admin;
 mod architecture;
 mod cli;
+mod identity;
 mod portal;
+mod recovery;
 mod runtime;
 mod support;

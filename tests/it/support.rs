@@ -2,3 +2,4 @@
 
 pub(crate) mod contract;
 pub(crate) mod doors;
+pub(crate) mod world;

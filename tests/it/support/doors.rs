@@ -12,88 +12,60 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use thon::admin::{AdminState, Facts};
 use thon::api::CaView;
-use thon::config::{ConfiguredGroup, ConfiguredUser};
-use thon::control::{Control, Launch, Reconciler, Settings};
+use thon::control::Control;
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
-use thon::domain::instance::{Access, Resources, Sudo};
-use thon::domain::network::Subnet;
-use thon::domain::secret::Secret;
-use thon::domain::workspace::WorkspaceMode;
+use thon::domain::instance::{Desired, Phase};
 use thon::edge::Peer;
 use thon::portal::{Ca, Portal};
-use thon::routing::TableHandle;
-use thon::runtime::fake::Fake;
-use thon::store::{Identity, Store};
-use tokio_util::sync::CancellationToken;
 
-pub(crate) const IMAGE: &str = "thon-sandbox:latest";
+use crate::support::world::{PATIENCE, World};
+
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
 
 /// An appliance without its listeners.
 pub(crate) struct House {
+    pub(crate) world: World,
     pub(crate) control: Arc<Control>,
-    pub(crate) fake: Fake,
 }
 
 impl House {
     /// With these participants in the configuration.
     pub(crate) fn new(participants: &[&str]) -> Self {
-        let fake = Fake::new(Subnet::DEFAULT);
-        let identity = || Identity {
-            appliance: "0123456789abcdef".parse().unwrap(),
-            editor_key: Secret::new("k".repeat(43)),
-        };
-        let settings = Settings {
-            groups: groups(participants),
-            image: IMAGE.to_owned(),
-            access: Access::Owner,
-            sudo: Sudo::Deny,
-            resources: Resources::DEFAULT,
-            subnet: Subnet::DEFAULT,
-            workspace_mode: WorkspaceMode::Volume,
-            workspace_dir: None,
-        };
-        let store = Arc::new(Store::in_memory(identity).unwrap());
-        let runtime = Arc::new(fake.clone());
-        let control = Control::new(store, runtime, TableHandle::default(), settings).unwrap();
-        Self { control, fake }
+        let world = World::with(participants);
+        let control = Arc::clone(&world.control);
+        Self { world, control }
     }
 
     /// Launches everybody and waits until nobody is on the way any more.
     pub(crate) async fn launched(participants: &[&str]) -> Self {
         let house = Self::new(participants);
-        house.launch().await;
+        house.world.launch().await;
+        house.settle().await;
         house
     }
 
-    pub(crate) async fn launch(&self) {
-        let everybody = Launch::default();
-        self.control
-            .launch(&everybody, Actor::Control)
-            .await
-            .unwrap();
-        self.settle().await;
-    }
-
-    /// Lets the reconciler work until it has nothing left to do.
+    /// Waits until every instance is what it is meant to be, or has failed.
     pub(crate) async fn settle(&self) {
-        let reconciler = Reconciler::new(Arc::clone(&self.control));
-        let stop = CancellationToken::new();
         let settled = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                let all = self.control.instances().await.unwrap();
-                if all.iter().all(|status| is_settled(&status.instance)) {
-                    return;
-                }
+            while !self.is_settled().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::select! {
-            () = reconciler.run(stop.clone()) => {}
-            () = settled => {}
-            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("the instances do not settle"),
-        }
+        let settled = tokio::time::timeout(PATIENCE, settled).await;
+        settled.expect("the instances settle");
+    }
+
+    async fn is_settled(&self) -> bool {
+        let mut all = self.control.instances().await.unwrap().into_iter();
+        all.all(|status| {
+            matches!(
+                (status.instance.desired, status.instance.observed.phase),
+                (Desired::Running, Phase::Ready | Phase::Failed)
+                    | (Desired::Stopped, Phase::Stopped)
+                    | (Desired::Paused, Phase::Paused)
+            )
+        })
     }
 
     /// A participant's invite code, made anew.
@@ -149,33 +121,6 @@ impl House {
             }),
         }
     }
-}
-
-fn is_settled(instance: &thon::domain::instance::Instance) -> bool {
-    use thon::domain::instance::{Desired, Phase};
-    matches!(
-        (instance.desired, instance.observed.phase),
-        (Desired::Running, Phase::Ready | Phase::Failed)
-            | (Desired::Stopped, Phase::Stopped)
-            | (Desired::Paused, Phase::Paused)
-    )
-}
-
-fn groups(participants: &[&str]) -> Vec<ConfiguredGroup> {
-    let mut groups: Vec<ConfiguredGroup> = Vec::new();
-    for name in participants.iter().map(|name| who(name)) {
-        let user = ConfiguredUser { name, email: None };
-        let group = user.name.group.clone();
-        match groups.iter_mut().find(|known| known.name == group) {
-            Some(known) => known.users.push(user),
-            None => groups.push(ConfiguredGroup {
-                name: group,
-                title: None,
-                users: vec![user],
-            }),
-        }
-    }
-    groups
 }
 
 pub(crate) fn who(text: &str) -> UserRef {

@@ -1,0 +1,166 @@
+//! A small world: a store, a machine in memory, and an appliance's control over them that can be
+//! killed and started again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thon::config::{ConfiguredGroup, ConfiguredUser};
+use thon::control::{Control, Launch, Launched, Reconciler, Settings};
+use thon::domain::audit::Actor;
+use thon::domain::id::UserRef;
+use thon::domain::instance::{Access, Instance, Phase, Resources, Sudo};
+use thon::domain::secret::Secret;
+use thon::domain::workspace::WorkspaceMode;
+use thon::routing::{State, TableHandle};
+use thon::runtime::fake::Fake;
+use thon::store::{Identity, Store};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) control: Arc<Control>,
+    store: Arc<Store>,
+    settings: Settings,
+    reconciler: Option<JoinHandle<()>>,
+}
+
+impl World {
+    /// A machine with nobody's instance on it, and an appliance that knows these people.
+    pub(crate) fn with(users: &[&str]) -> Self {
+        let settings = settings(users);
+        let fake = Fake::new(settings.subnet);
+        let identity = || Identity {
+            appliance: "00000000000000ff".parse().unwrap(),
+            editor_key: Secret::new("key"),
+        };
+        let store = Arc::new(Store::in_memory(identity).unwrap());
+        let control = control(&store, &fake, &settings);
+        let mut world = Self {
+            fake,
+            control,
+            store,
+            settings,
+            reconciler: None,
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        let reconciler = Reconciler::new(Arc::clone(&self.control));
+        self.reconciler = Some(tokio::spawn(reconciler.run(CancellationToken::new())));
+    }
+
+    /// The appliance's process ends in the middle of whatever it does; the machine goes on.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(reconciler) = self.reconciler.take() {
+            reconciler.abort();
+            assert!(reconciler.await.is_err_and(|error| error.is_cancelled()));
+        }
+    }
+
+    /// A new process on the same store and the same machine.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.reconciler.is_none(), "the old process lives");
+        self.control = control(&self.store, &self.fake, &self.settings);
+        self.start();
+    }
+
+    pub(crate) async fn launch(&self) -> Launched {
+        self.control
+            .launch(&Launch::default(), Actor::Control)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn instance(&self, user: &str) -> Instance {
+        self.control
+            .instance(&user.parse().unwrap())
+            .await
+            .unwrap()
+            .instance
+    }
+
+    /// Waits until every one of these instances is in this phase.
+    pub(crate) async fn until(&self, users: &[&str], phase: Phase) {
+        let waiting = async {
+            loop {
+                let mut phases = Vec::new();
+                for user in users {
+                    phases.push(self.instance(user).await.observed.phase);
+                }
+                if phases.iter().all(|seen| *seen == phase) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let mut seen = Vec::new();
+            for user in users {
+                seen.push(self.instance(user).await);
+            }
+            panic!("not {phase} within {PATIENCE:?}: {seen:#?}");
+        }
+    }
+
+    /// Does the table lead to this participant's editor?
+    pub(crate) fn serves(&self, user: &str) -> bool {
+        let table = self.control.table().load();
+        table
+            .route(user)
+            .is_some_and(|route| matches!(route.state, State::Serving(_)))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(reconciler) = self.reconciler.take() {
+            reconciler.abort();
+        }
+    }
+}
+
+fn control(store: &Arc<Store>, fake: &Fake, settings: &Settings) -> Arc<Control> {
+    let runtime = Arc::new(fake.clone());
+    Control::new(
+        Arc::clone(store),
+        runtime,
+        TableHandle::default(),
+        settings.clone(),
+    )
+    .unwrap()
+}
+
+fn settings(users: &[&str]) -> Settings {
+    let mut groups: Vec<ConfiguredGroup> = Vec::new();
+    for user in users {
+        let name: UserRef = user.parse().unwrap();
+        let at = groups
+            .iter()
+            .position(|group| group.name == name.group)
+            .unwrap_or_else(|| {
+                groups.push(ConfiguredGroup {
+                    name: name.group.clone(),
+                    title: None,
+                    users: Vec::new(),
+                });
+                groups.len() - 1
+            });
+        groups[at].users.push(ConfiguredUser { name, email: None });
+    }
+    Settings {
+        groups,
+        image: "thon-stand-in:1".into(),
+        access: Access::Owner,
+        sudo: Sudo::Deny,
+        resources: Resources::DEFAULT,
+        subnet: "10.201.0.0/24".parse().unwrap(),
+        workspace_mode: WorkspaceMode::Volume,
+        workspace_dir: None,
+    }
+}
