@@ -49,7 +49,7 @@ pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Fai
             let wish = CreateInvitesRequest { group };
             let list: NewInviteList = client.send("/api/invites", &wish).await?;
             if list.invites.is_empty() {
-                output::say("everybody has a link already");
+                output::say("no new link: every participant known so far has one");
                 context
                     .output
                     .hint("`thon invites rotate GROUP/USER` makes a new one");

@@ -1,5 +1,7 @@
 //! The organizers' door: what each call does, and how it refuses.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use http::{Method, Request};
@@ -8,6 +10,7 @@ use thon::admin::{control_router, public_admin_router};
 use thon::api;
 
 use crate::support::doors::{House, Page, call, who};
+use crate::support::world::PATIENCE;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -36,16 +39,33 @@ async fn post(router: &Router, path: &str, body: &str) -> Page {
     ask(router, Method::POST, path, body).await
 }
 
+/// An accepted change happens in its own time.
+async fn eventually(router: &Router, path: &str, state: &str) {
+    let waiting = async {
+        while get(router, path).await.json()["state"] != state {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{path} is not {state}");
+}
+
 #[tokio::test]
 async fn a_launch_is_accepted_and_seen_in_the_list() {
     let house = House::new(&EVERYBODY);
     let router = control(&house);
     let launched = post(&router, "/api/launch", r#"{"group": "red"}"#).await;
     assert_eq!(launched.status, 202);
-    assert_eq!(launched.json(), json!({"started": ["red/alice"], "unchanged": []}));
+    assert_eq!(
+        launched.json(),
+        json!({"started": ["red/alice"], "unchanged": []})
+    );
     house.settle().await;
     let again = post(&router, "/api/launch", "").await;
-    assert_eq!(again.json(), json!({"started": ["blue/bob"], "unchanged": ["red/alice"]}));
+    assert_eq!(
+        again.json(),
+        json!({"started": ["blue/bob"], "unchanged": ["red/alice"]})
+    );
     house.settle().await;
     let page = get(&router, "/api/instances?page=2&page_size=1").await;
     let list: api::InstanceList = serde_json::from_str(&page.text).unwrap();
@@ -68,15 +88,18 @@ async fn what_is_wanted_of_an_instance_is_changed_call_by_call() {
     ] {
         let path = format!("/api/instances/red/alice/{action}");
         assert_eq!(post(&router, &path, "").await.status, 202, "{action}");
-        house.settle().await;
-        let page = get(&router, "/api/instances/red/alice").await;
-        assert_eq!(page.json()["state"], state, "{action}");
+        eventually(&router, "/api/instances/red/alice", state).await;
     }
     let removed = ask(&router, Method::DELETE, "/api/instances/red/alice", "").await;
     assert_eq!(removed.json()["desired"], "removed");
     let cleaned = post(&router, "/api/cleanup", "").await;
     assert_eq!(cleaned.status, 202);
-    assert!(cleaned.json()["removed"].as_array().unwrap().contains(&json!("blue/bob")));
+    assert!(
+        cleaned.json()["removed"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("blue/bob"))
+    );
 }
 
 #[tokio::test]
@@ -84,8 +107,14 @@ async fn a_link_is_shown_when_it_is_made_and_never_again() {
     let house = House::launched(&EVERYBODY).await;
     let router = control(&house);
     let made = post(&router, "/api/invites", r#"{"group": "red"}"#).await;
-    assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, "no-store"));
-    let code = made.json()["invites"][0]["code"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (made.status.as_u16(), made.header("cache-control")),
+        (201, "no-store")
+    );
+    let code = made.json()["invites"][0]["code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(
         made.json()["invites"][0]["url"],
         format!("https://thon.example/join/{code}")
@@ -114,17 +143,46 @@ async fn every_refusal_is_an_envelope() {
         ("GET", "/api/instances/Red/alice", "", 422, "invalid"),
         ("GET", "/api/instances?page=0", "", 422, "invalid"),
         ("GET", "/api/instances?page=x", "", 400, "invalid"),
-        ("GET", "/api/instances/red/alice/logs?lines=x", "", 400, "invalid"),
-        ("POST", "/api/instances/red/alice/password", "", 409, "conflict"),
+        (
+            "GET",
+            "/api/instances/red/alice/logs?lines=x",
+            "",
+            400,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/api/instances/red/alice/password",
+            "",
+            409,
+            "conflict",
+        ),
         ("POST", "/api/launch", "{", 400, "invalid"),
-        ("POST", "/api/launch", r#"{"group": "Red!"}"#, 422, "invalid"),
+        (
+            "POST",
+            "/api/launch",
+            r#"{"group": "Red!"}"#,
+            422,
+            "invalid",
+        ),
         ("POST", "/api/launch", r#"{"grup": "red"}"#, 422, "invalid"),
         ("POST", "/api/launch", &large, 413, "invalid"),
         ("DELETE", "/api/invites/zzz", "", 422, "invalid"),
-        ("DELETE", "/api/invites/0123456789abcdef", "", 404, "not_found"),
+        (
+            "DELETE",
+            "/api/invites/0123456789abcdef",
+            "",
+            404,
+            "not_found",
+        ),
     ] {
         let page = ask(&router, method.parse().unwrap(), path, body).await;
-        assert_eq!(page.status.as_u16(), status, "{method} {path}: {}", page.text);
+        assert_eq!(
+            page.status.as_u16(),
+            status,
+            "{method} {path}: {}",
+            page.text
+        );
         let envelope: api::ErrorEnvelope = serde_json::from_str(&page.text).unwrap();
         assert_eq!(envelope.error.code, code, "{method} {path}");
         assert_eq!(envelope.detail, envelope.error.message);
@@ -139,7 +197,8 @@ async fn status_tells_what_is_wrong_and_health_only_that_something_is() {
     let problem = thon::domain::health::Health::degraded("THN-X", "Docker is away");
     house.control.report("runtime", problem);
     let router = control(&house);
-    let status: api::Status = serde_json::from_str(&get(&router, "/api/status").await.text).unwrap();
+    let status: api::Status =
+        serde_json::from_str(&get(&router, "/api/status").await.text).unwrap();
     assert_eq!(status.health.status, api::Verdict::Degraded);
     assert_eq!(status.instances.len(), 2);
     let health = get(&public_admin_router(house.admin(ready)), "/health").await;
@@ -152,10 +211,21 @@ async fn the_network_gets_health_and_readiness_and_nothing_else() {
     let router = public_admin_router(house.admin(|| Err("the first look is not done".to_owned())));
     let waiting = get(&router, "/ready").await;
     assert_eq!(waiting.status, 503);
-    assert_eq!(waiting.json()["error"]["message"], "the first look is not done");
+    assert_eq!(
+        waiting.json()["error"]["message"],
+        "the first look is not done"
+    );
     let router = public_admin_router(house.admin(ready));
     assert_eq!(get(&router, "/ready").await.status, 200);
-    for path in ["/", "/api/status", "/api/instances", "/api/invites", "/api/ca", "/ca.crt", "/docs"] {
+    for path in [
+        "/",
+        "/api/status",
+        "/api/instances",
+        "/api/invites",
+        "/api/ca",
+        "/ca.crt",
+        "/docs",
+    ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
             assert_eq!(ask(&router, method, path, "").await.status, 404, "{path}");
         }

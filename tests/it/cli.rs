@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::support::doors::{House};
+use crate::support::doors::House;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -45,7 +45,10 @@ async fn thon(runtime_dir: &Path, args: &[&str]) -> Output {
         .kill_on_drop(true)
         .output();
     let patience = Duration::from_secs(30);
-    tokio::time::timeout(patience, command).await.unwrap().unwrap()
+    tokio::time::timeout(patience, command)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 fn code(output: &Output) -> i32 {
@@ -82,7 +85,11 @@ async fn a_launch_in_which_one_fails_says_who_and_why_and_still_prints_the_links
     let appliance = Appliance::start(&house);
     let output = appliance.thon(&["launch", "--group", "red"]).await;
     assert_eq!(code(&output), 1);
-    assert!(talk(&output).contains("red/alice failed: "), "{}", talk(&output));
+    assert!(
+        talk(&output).contains("red/alice failed: "),
+        "{}",
+        talk(&output)
+    );
     assert!(talk(&output).contains("hint: "));
     assert!(data(&output).contains("/join/"));
 }
@@ -115,10 +122,19 @@ async fn people_get_words() {
     for (args, words) in [
         (&["status"][..], "health     ok"),
         (&["instances"], "red/alice"),
-        (&["instances", "show", "red/alice"], "https://thon.example/w/red/alice/"),
+        (
+            &["instances", "show", "red/alice"],
+            "https://thon.example/w/red/alice/",
+        ),
         (&["instances", "stop", "red/alice"], "stop is under way"),
-        (&["instances", "restart", "blue/bob"], "restart is under way"),
-        (&["invites", "rotate", "red/alice"], "https://thon.example/join/"),
+        (
+            &["instances", "restart", "blue/bob"],
+            "restart is under way",
+        ),
+        (
+            &["invites", "rotate", "red/alice"],
+            "https://thon.example/join/",
+        ),
         (&["invites"], "red/alice"),
         (&["ca"], "sha-256  AB:CD"),
         (&["ca", "export", "-"], "-----BEGIN CERTIFICATE-----"),

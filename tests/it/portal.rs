@@ -18,7 +18,14 @@ async fn looking_at_a_link_never_signs_in() {
     assert!(page.text.contains("Continue as alice (red)"));
     assert_eq!(page.header("set-cookie"), "");
     assert_eq!(page.header("referrer-policy"), "no-referrer");
-    assert!(house.control.sessions(&who("red/alice")).await.unwrap().is_empty());
+    assert!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -28,7 +35,10 @@ async fn the_button_signs_in_and_leaves_the_code_behind() {
     let mut browser = house.browser();
     let next = "next=%2Fw%2Fred%2Falice%2F";
     let page = browser.submit(&format!("/join/{code}"), next).await;
-    assert_eq!((page.status.as_u16(), page.header("location")), (303, "/w/red/alice/"));
+    assert_eq!(
+        (page.status.as_u16(), page.header("location")),
+        (303, "/w/red/alice/")
+    );
     let cookie = page.header("set-cookie");
     assert!(cookie.starts_with("__Host-thon="));
     for part in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
@@ -39,19 +49,36 @@ async fn the_button_signs_in_and_leaves_the_code_behind() {
     assert!(home.text.contains("Firefox on Linux"));
     // The link again: nothing to ask.
     let again = browser.get(&format!("/join/{code}")).await;
-    assert_eq!((again.status.as_u16(), again.header("location")), (303, "/"));
+    assert_eq!(
+        (again.status.as_u16(), again.header("location")),
+        (303, "/")
+    );
 }
 
 #[tokio::test]
 async fn a_way_on_that_leads_elsewhere_leads_home() {
     let house = House::launched(&EVERYBODY).await;
-    for next in ["//evil.example", "https://evil.example/w/", "/w/..%2f..%2f%2fevil", "/w/\\evil"] {
+    for next in [
+        "//evil.example",
+        "https://evil.example/w/",
+        "/w/..%2f..%2f%2fevil",
+        "/w/\\evil",
+    ] {
         let code = house.code("red/alice").await;
         let form = format!("next={next}");
-        let page = house.browser().submit(&format!("/join/{code}"), &form).await;
+        let page = house
+            .browser()
+            .submit(&format!("/join/{code}"), &form)
+            .await;
         let location = page.header("location");
-        assert!(location == "/" || location.starts_with("/w/"), "{next}: {location}");
-        assert!(!location.contains("//") && !location.contains('\\'), "{next}: {location}");
+        assert!(
+            location == "/" || location.starts_with("/w/"),
+            "{next}: {location}"
+        );
+        assert!(
+            !location.contains("//") && !location.contains('\\'),
+            "{next}: {location}"
+        );
     }
 }
 
@@ -62,8 +89,15 @@ async fn a_form_of_another_site_or_a_script_changes_nothing() {
     let mut alice = house.signed_in("blue/bob").await;
     let foreign: [&[(&str, &str)]; 4] = [
         &[],
-        &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")],
-        &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+        ],
+        &[
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+        ],
         &[("origin", "https://evil.example")],
     ];
     let paths = [
@@ -84,7 +118,14 @@ async fn a_form_of_another_site_or_a_script_changes_nothing() {
             assert_eq!(page.header("set-cookie"), "");
         }
     }
-    assert!(house.control.sessions(&who("red/alice")).await.unwrap().is_empty());
+    assert!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -98,8 +139,14 @@ async fn a_wrong_code_says_what_to_do_and_many_of_them_lock_nobody_out() {
         assert!(page.text.contains("ask an organizer"));
     }
     let page = browser.get(&wrong).await;
-    assert_eq!((page.status.as_u16(), page.header("retry-after")), (429, "60"));
-    assert_eq!(browser.submit("/sign-in", "code=nonsense").await.status, 429);
+    assert_eq!(
+        (page.status.as_u16(), page.header("retry-after")),
+        (429, "60")
+    );
+    assert_eq!(
+        browser.submit("/sign-in", "code=nonsense").await.status,
+        429
+    );
     let right = format!("/join/{}", house.code("red/alice").await);
     assert_eq!(browser.get(&right).await.status, 200);
 }
@@ -109,9 +156,13 @@ async fn a_pasted_link_signs_in() {
     let house = House::launched(&EVERYBODY).await;
     let code = house.code("red/alice").await;
     let mut browser = house.browser();
-    let form = format!("code=https%3A%2F%2Fthon.example%2Fjoin%2F{code}&next=%2Fw%2Fred%2Falice%2F");
+    let form =
+        format!("code=https%3A%2F%2Fthon.example%2Fjoin%2F{code}&next=%2Fw%2Fred%2Falice%2F");
     let page = browser.submit("/sign-in", &form).await;
-    assert_eq!((page.status.as_u16(), page.header("location")), (303, "/w/red/alice/"));
+    assert_eq!(
+        (page.status.as_u16(), page.header("location")),
+        (303, "/w/red/alice/")
+    );
     assert!(browser.cookie.is_some());
 }
 
@@ -121,22 +172,45 @@ async fn somebody_else_is_asked_and_nothing_of_the_former_stays() {
     let code = house.code("red/alice").await;
     let mut browser = house.signed_in("blue/bob").await;
     let asked = browser.get(&format!("/join/{code}")).await;
-    assert!(asked.text.contains("signed in as <strong>bob</strong> (blue)"));
+    assert!(
+        asked
+            .text
+            .contains("signed in as <strong>bob</strong> (blue)")
+    );
     let pasted = browser.submit("/sign-in", &format!("code={code}")).await;
     assert!(pasted.text.contains("Continue as alice (red)"));
     assert_eq!(pasted.header("set-cookie"), "");
     let page = browser.submit(&format!("/join/{code}"), "").await;
     assert_eq!(page.status, 303);
     assert!(page.header("clear-site-data").contains("storage"));
-    assert!(house.control.sessions(&who("blue/bob")).await.unwrap().is_empty());
-    assert_eq!(house.control.sessions(&who("red/alice")).await.unwrap().len(), 1);
+    assert!(
+        house
+            .control
+            .sessions(&who("blue/bob"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_stopped_editor_is_started_by_its_owner() {
     let house = House::launched(&EVERYBODY).await;
     let alice = who("red/alice");
-    house.control.want(&alice, Desired::Stopped, Actor::Control).await.unwrap();
+    house
+        .control
+        .want(&alice, Desired::Stopped, Actor::Control)
+        .await
+        .unwrap();
     house.settle().await;
     let mut browser = house.signed_in("red/alice").await;
     assert!(browser.get("/").await.text.contains("Start my editor"));
@@ -152,13 +226,22 @@ async fn a_stopped_editor_is_started_by_its_owner() {
 
 #[tokio::test]
 async fn who_has_no_instance_yet_is_told_and_who_is_signed_out_gets_nothing() {
-    let house = House::new(&EVERYBODY);
-    house.control.create_invites(None, Actor::Control).await.unwrap();
+    let house = House::launched(&EVERYBODY).await;
+    house.remove("red/alice").await;
     let mut browser = house.signed_in("red/alice").await;
-    assert!(browser.get("/").await.text.contains("There is no editor for you yet"));
+    assert!(
+        browser
+            .get("/")
+            .await
+            .text
+            .contains("There is no editor for you yet")
+    );
     assert_eq!(browser.get("/me/instance").await.status, 404);
     let page = house.browser().get("/me/instance").await;
-    assert_eq!((page.status.as_u16(), &page.json()["error"]["code"]), (401, &"signed_out".into()));
+    assert_eq!(
+        (page.status.as_u16(), &page.json()["error"]["code"]),
+        (401, &"signed_out".into())
+    );
 }
 
 #[tokio::test]
@@ -166,7 +249,9 @@ async fn a_participant_ends_their_own_sessions_and_nobody_elses() {
     let house = House::launched(&EVERYBODY).await;
     let mut bob = house.signed_in("blue/bob").await;
     let mut alice = house.signed_in("red/alice").await;
-    let of_alice = house.control.sessions(&who("red/alice")).await.unwrap()[0].id.clone();
+    let of_alice = house.control.sessions(&who("red/alice")).await.unwrap()[0]
+        .id
+        .clone();
     let path = format!("/me/sessions/{of_alice}/end");
     assert_eq!(bob.submit(&path, "").await.status, 303);
     assert_eq!(alice.get("/me/instance").await.status, 200);
@@ -190,17 +275,37 @@ async fn every_answer_carries_the_headers_that_protect_it() {
     let house = House::launched(&EVERYBODY).await;
     let mut browser = house.browser();
     let mut answers = Vec::new();
-    for path in ["/", "/nothing", "/ca", "/ca.crt", "/health", "/static/portal.css", "/join/x", "/auth/sign-out"] {
+    for path in [
+        "/",
+        "/nothing",
+        "/ca",
+        "/ca.crt",
+        "/health",
+        "/static/portal.css",
+        "/join/x",
+        "/auth/sign-out",
+    ] {
         answers.push((path, browser.get(path).await));
     }
     for (path, page) in answers {
         let policy = page.header("content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}"
+        );
         assert!(!policy.contains("unsafe"), "{path}");
         assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(page.header("referrer-policy"), "no-referrer", "{path}");
-        assert_eq!(page.header("cross-origin-opener-policy"), "same-origin", "{path}");
-        let kept = if path.starts_with("/static") { "no-cache" } else { "no-store" };
+        assert_eq!(
+            page.header("cross-origin-opener-policy"),
+            "same-origin",
+            "{path}"
+        );
+        let kept = if path.starts_with("/static") {
+            "no-cache"
+        } else {
+            "no-store"
+        };
         assert_eq!(page.header("cache-control"), kept, "{path}");
     }
 }
@@ -240,15 +345,33 @@ async fn plain(house: &House, method: &str, path: &str, host: Option<&str>) -> P
 async fn without_tls_there_is_the_certificate_and_the_way_to_the_rest() {
     let house = House::new(&EVERYBODY);
     for path in ["/ca", "/ca.crt", "/health", "/static/portal.css"] {
-        assert_eq!(plain(&house, "GET", path, Some("thon.example")).await.status, 200, "{path}");
+        assert_eq!(
+            plain(&house, "GET", path, Some("thon.example"))
+                .await
+                .status,
+            200,
+            "{path}"
+        );
     }
-    for (method, path) in [("GET", "/"), ("POST", "/join/abc"), ("POST", "/ca"), ("GET", "/w/red/alice/?a=b")] {
+    for (method, path) in [
+        ("GET", "/"),
+        ("POST", "/join/abc"),
+        ("POST", "/ca"),
+        ("GET", "/w/red/alice/?a=b"),
+    ] {
         let page = plain(&house, method, path, Some("thon.example:80")).await;
         assert_eq!(page.status, 308, "{method} {path}");
-        assert_eq!(page.header("location"), format!("https://thon.example:8443{path}"));
+        assert_eq!(
+            page.header("location"),
+            format!("https://thon.example:8443{path}")
+        );
         assert_eq!(page.header("set-cookie"), "");
     }
     for host in [None, Some(""), Some("evil/path"), Some("a@b")] {
-        assert_eq!(plain(&house, "GET", "/", host).await.status, 400, "{host:?}");
+        assert_eq!(
+            plain(&house, "GET", "/", host).await.status,
+            400,
+            "{host:?}"
+        );
     }
 }

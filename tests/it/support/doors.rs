@@ -56,6 +56,16 @@ impl House {
         settled.expect("the instances settle");
     }
 
+    /// Takes a participant's instance away; the participant stays.
+    pub(crate) async fn remove(&self, user: &str) {
+        let user = who(user);
+        let wanted = self.control.want(&user, Desired::Removed, Actor::Control);
+        wanted.await.unwrap();
+        while self.control.instance(&user).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn is_settled(&self) -> bool {
         let mut all = self.control.instances().await.unwrap().into_iter();
         all.all(|status| {
@@ -186,7 +196,10 @@ impl Browser {
         let peer: SocketAddr = "192.0.2.7:4000".parse().unwrap();
         let mut request = request
             .header("host", "thon.example")
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+            .header(
+                "user-agent",
+                "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+            )
             .extension(Peer(Some(peer)));
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
