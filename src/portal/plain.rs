@@ -17,7 +17,7 @@ use super::{Portal, Shared, headers, open_routes};
 /// browser does not trust us yet. Everything else is sent to TLS, also `/join/…`: the code has
 /// crossed the network by then, and refusing would only strand its owner.
 pub fn plain_router(portal: Portal, https_port: u16) -> Router {
-    let redirect = move |request| to_tls(https_port, request);
+    let redirect = move |request: Request| async move { to_tls(https_port, request) };
     open_routes()
         .fallback(redirect)
         .method_not_allowed_fallback(redirect)
@@ -25,7 +25,7 @@ pub fn plain_router(portal: Portal, https_port: u16) -> Router {
         .with_state(Shared::from(portal))
 }
 
-async fn to_tls(https_port: u16, request: Request) -> Response {
+fn to_tls(https_port: u16, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = host_of(&parts)

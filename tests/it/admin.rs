@@ -14,12 +14,8 @@ use crate::support::world::PATIENCE;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
-fn ready() -> Result<(), String> {
-    Ok(())
-}
-
 fn control(house: &House) -> Router {
-    control_router(house.admin(ready))
+    control_router(house.admin(None))
 }
 
 async fn ask(router: &Router, method: Method, path: &str, body: &str) -> Page {
@@ -195,27 +191,27 @@ async fn every_refusal_is_an_envelope() {
 async fn status_tells_what_is_wrong_and_health_only_that_something_is() {
     let house = House::launched(&EVERYBODY).await;
     let problem = thon::domain::health::Health::degraded("THN-X", "Docker is away");
-    house.control.report("runtime", problem);
+    house.control.report("certificates", problem);
     let router = control(&house);
     let status: api::Status =
         serde_json::from_str(&get(&router, "/api/status").await.text).unwrap();
     assert_eq!(status.health.status, api::Verdict::Degraded);
     assert_eq!(status.instances.len(), 2);
-    let health = get(&public_admin_router(house.admin(ready)), "/health").await;
+    let health = get(&public_admin_router(house.admin(None)), "/health").await;
     assert_eq!(health.json(), json!({"status": "degraded"}));
 }
 
 #[tokio::test]
 async fn the_network_gets_health_and_readiness_and_nothing_else() {
     let house = House::launched(&EVERYBODY).await;
-    let router = public_admin_router(house.admin(|| Err("the first look is not done".to_owned())));
+    let router = public_admin_router(house.admin(Some("the first look is not done")));
     let waiting = get(&router, "/ready").await;
     assert_eq!(waiting.status, 503);
     assert_eq!(
         waiting.json()["error"]["message"],
         "the first look is not done"
     );
-    let router = public_admin_router(house.admin(ready));
+    let router = public_admin_router(house.admin(None));
     assert_eq!(get(&router, "/ready").await.status, 200);
     for path in [
         "/",

@@ -23,7 +23,7 @@ impl Appliance {
     fn start(house: &House) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
-        let router = control_router(house.admin(|| Ok(())));
+        let router = control_router(house.admin(None));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { dir, _tasks: tasks }

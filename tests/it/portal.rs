@@ -316,7 +316,7 @@ async fn health_says_nothing_about_what_is_wrong() {
     let page = house.browser().get("/health").await;
     assert_eq!(page.json(), serde_json::json!({"status": "ok"}));
     let problem = thon::domain::health::Health::degraded("code", "secret");
-    house.control.report("runtime", problem);
+    house.control.report("certificates", problem);
     let page = house.browser().get("/health").await;
     assert_eq!(page.json(), serde_json::json!({"status": "degraded"}));
 }

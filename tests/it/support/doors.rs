@@ -110,7 +110,8 @@ impl House {
         browser
     }
 
-    pub(crate) fn admin(&self, ready: fn() -> Result<(), String>) -> AdminState {
+    /// `missing` is what the appliance waits for, if it is not ready.
+    pub(crate) fn admin(&self, missing: Option<&'static str>) -> AdminState {
         AdminState {
             control: Arc::clone(&self.control),
             facts: Arc::new(Facts {
@@ -127,7 +128,7 @@ impl House {
                     pem: PEM.to_owned(),
                 }),
                 listeners: Box::new(Vec::new),
-                ready: Box::new(ready),
+                ready: Box::new(move || missing.map_or(Ok(()), |what| Err(what.to_owned()))),
             }),
         }
     }
