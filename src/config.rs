@@ -89,6 +89,8 @@ pub struct Sandbox {
     pub subnet: Subnet,
     /// The bridge's name on the host, at most 15 bytes.
     pub bridge: String,
+    /// Where Docker listens.
+    pub docker_socket: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +99,9 @@ pub struct Workspace {
     /// The root of bind mounts.
     pub dir: Option<PathBuf>,
 }
+
+/// The image that this program carries the sources of.
+pub const SANDBOX_IMAGE: &str = "thon-sandbox:latest";
 
 /// Reads the settings: the file if there is one, then the environment over it.
 ///

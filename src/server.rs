@@ -1,39 +1,347 @@
 //! The composition root: `Config` to running services.
 
-// Stub: only the signatures that the command line calls.
+mod bridge;
+mod certificates;
+mod listeners;
+mod offline;
+mod privileges;
+mod shutdown;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::config::Config;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// From nothing to a running appliance.
-#[derive(Clone, Debug)]
-pub struct Up {
-    pub config_path: Option<PathBuf>,
-    /// Leave the appliance running in the background.
-    pub detach: bool,
-}
+pub use offline::{Report, Up, up};
 
-/// What `up` tells whoever asked for it.
-pub trait Report: Send {
-    /// The next thing that is done, in words.
-    fn step(&mut self, text: &str);
+use crate::admin::{self, AdminState, Facts};
+use crate::api::{CaView, Listener};
+use crate::auth::token;
+use crate::config::{Config, LogLevel};
+use crate::control::{self, Control, Reconciler};
+use crate::edge::{Door, Edge, Limits, PeerFilter};
+use crate::host::interfaces;
+use crate::portal::{self, Ca, Portal};
+use crate::routing::TableHandle;
+use crate::runtime::Runtime;
+use crate::runtime::docker::{self, Docker};
+use crate::store::{Identity, Store};
+use crate::{gateway, proxy, telemetry, tls};
 
-    /// The appliance answers on its control socket. Called once, from a thread that may block; what
-    /// it returns as an error ends `up` with it, but not an appliance in the background.
-    fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()>;
-}
-
-/// With `detach` returns after `ready`; otherwise when the appliance ends.
-pub fn up(up: &Up, report: &mut dyn Report) -> anyhow::Result<()> {
-    report.step("starting");
-    anyhow::bail!("`up` is not there yet ({up:?})")
-}
+use bridge::BridgeListener;
+use certificates::Issuer;
+use listeners::{Register, Sockets, private_dir};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    anyhow::bail!(
-        "`run` is not there yet (state in {})",
-        config.state_dir.display()
-    )
+    telemetry::start(level(config.log_level), telemetry::Format::default());
+    workers()?.block_on(async {
+        let appliance = Appliance::start(config).await?;
+        let signal = shutdown::requested().await?;
+        tracing::info!(signal, "stopping");
+        appliance.stop().await;
+        Ok(())
+    })
+}
+
+fn workers() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("thon")
+        .build()
+        .context("the worker threads cannot be started")
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warning => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+/// Everything that runs.
+pub struct Appliance {
+    edge: Arc<Edge>,
+    control: Arc<Control>,
+    listeners: Register,
+    public_url: String,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Appliance {
+    /// On the local Docker. Returns when every listener accepts; instances are looked after from
+    /// then on, whether Docker answers or not.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_with(config, |identity| {
+            let appliance = identity.appliance.clone();
+            let sandbox = &config.sandbox;
+            Arc::new(Docker::connect(docker::Settings {
+                socket: sandbox.docker_socket.clone(),
+                ..docker::Settings::new(appliance, sandbox.subnet, &sandbox.bridge)
+            }))
+        })
+        .await
+    }
+
+    /// On another runtime, such as the one in memory.
+    pub async fn start_with(
+        config: &Config,
+        runtime: impl FnOnce(&Identity) -> Arc<dyn Runtime>,
+    ) -> anyhow::Result<Self> {
+        tls::install_provider();
+        raise_descriptor_limit();
+        let sockets = Sockets::bind(config).await?;
+        private_dir(&config.state_dir)?;
+        privileges::drop_root(
+            &[&config.state_dir, &config.runtime_dir],
+            &config.sandbox.docker_socket,
+        )?;
+        let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
+        let issuer = Arc::new(Issuer::open(config, Timestamp::now())?);
+        let runtime = runtime(store.identity());
+        let table = TableHandle::default();
+        let control = Control::new(store, runtime, table.clone(), settings(config))?;
+        let parts = Parts {
+            config,
+            control,
+            issuer,
+            table,
+        };
+        parts.serve(sockets)
+    }
+
+    /// The listeners with the addresses that they really have.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.listeners.list()
+    }
+
+    /// Where participants go, without a final slash.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// Stops accepting, lets requests finish, ends the loops. Instances go on without us.
+    pub async fn stop(self) {
+        let drained = self.edge.stop(shutdown::DRAIN).await;
+        self.shutdown.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(shutdown::SETTLE, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some loops did not end in time");
+        }
+        tracing::info!(connections.cut = drained.cut, "stopped");
+    }
+}
+
+/// What the services are made of.
+struct Parts<'a> {
+    config: &'a Config,
+    control: Arc<Control>,
+    issuer: Arc<Issuer>,
+    table: TableHandle,
+}
+
+impl Parts<'_> {
+    fn serve(self, sockets: Sockets) -> anyhow::Result<Appliance> {
+        let edge = Arc::new(Edge::new(Limits::default().within_descriptors()));
+        let register = Register::default();
+        register.add("public", &sockets.public, true);
+        register.add("plain", &sockets.plain, false);
+        register.add("admin", &sockets.admin, true);
+        register.add("gateway", &sockets.gateway, false);
+        let https_port = sockets
+            .public
+            .local_addr()
+            .map_or(443, |address| address.port());
+        let gateway_port = sockets
+            .gateway
+            .local_addr()
+            .map_or(9080, |address| address.port());
+        let public_url = self.url(https_port, 443);
+        let facts = self.facts(&register, &sockets, &public_url)?;
+        let state = AdminState {
+            control: Arc::clone(&self.control),
+            facts: Arc::new(facts),
+        };
+        self.open_doors(&edge, sockets, state, https_port)?;
+
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let bridge = BridgeListener {
+            edge: Arc::clone(&edge),
+            control: Arc::clone(&self.control),
+            register: register.clone(),
+            router: gateway::router(),
+            port: gateway_port,
+        };
+        let control = Arc::clone(&self.control);
+        let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));
+        tasks.spawn(async move { sessions.keep_sessions(stop).await });
+        tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
+        tasks.spawn(bridge.keep(shutdown.clone()));
+        Ok(Appliance {
+            edge,
+            control,
+            listeners: register,
+            public_url,
+            tasks,
+            shutdown,
+        })
+    }
+
+    fn open_doors(
+        &self,
+        edge: &Edge,
+        sockets: Sockets,
+        state: AdminState,
+        https_port: u16,
+    ) -> anyhow::Result<()> {
+        let tls = self.issuer.server_config()?;
+        // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
+        let outsiders = PeerFilter::refusing(self.config.sandbox.subnet);
+        let door = |name, tls, peers| Door { name, tls, peers };
+        let portal = self.portal();
+        let public = proxy::Public::start(
+            self.table.clone(),
+            portal::router(portal.clone()),
+            gateway::router(),
+            proxy::Settings::new(self.issuer.authority.path().to_owned()),
+        )?;
+        edge.serve_public(
+            sockets.public,
+            door("public", Some(Arc::clone(&tls)), outsiders.clone()),
+            public,
+        );
+        edge.serve_router(
+            sockets.plain,
+            door("plain", None, outsiders.clone()),
+            portal::plain_router(portal, https_port),
+        );
+        let admin = admin::public_admin_router(state.clone());
+        edge.serve_router(sockets.admin, door("admin", Some(tls), outsiders), admin);
+        edge.serve_router(
+            sockets.gateway,
+            door("gateway", None, PeerFilter::open()),
+            gateway::router(),
+        );
+        let control = admin::control_router(state);
+        edge.serve_router(
+            sockets.control,
+            door("control", None, PeerFilter::open()),
+            control,
+        );
+        Ok(())
+    }
+
+    fn portal(&self) -> Portal {
+        let authority = &self.issuer.authority;
+        Portal {
+            control: Arc::clone(&self.control),
+            ca: Some(Ca {
+                pem: authority.pem().into(),
+                sha256: authority.fingerprint().into(),
+            }),
+        }
+    }
+
+    fn facts(
+        &self,
+        register: &Register,
+        sockets: &Sockets,
+        public_url: &str,
+    ) -> anyhow::Result<Facts> {
+        let authority = &self.issuer.authority;
+        let admin_port = sockets
+            .admin
+            .local_addr()
+            .map_or(8100, |address| address.port());
+        let listeners = register.clone();
+        let network = self.control.network();
+        Ok(Facts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: Timestamp::now(),
+            config_path: self.config.source.clone(),
+            store_path: self.config.store_path(),
+            public_url: public_url.to_owned(),
+            admin_url: self.url(admin_port, 443),
+            runtime: "docker".to_owned(),
+            ca: Some(CaView {
+                path: authority.path().to_owned(),
+                sha256: authority.fingerprint(),
+                pem: authority.pem().to_owned(),
+            }),
+            listeners: Box::new(move || listeners.list()),
+            ready: Box::new(move || match *network.borrow() {
+                Some(_) => Ok(()),
+                None => Err("the runtime has not answered yet".to_owned()),
+            }),
+        })
+    }
+
+    fn url(&self, port: u16, default_port: u16) -> String {
+        let config = self.config;
+        let host = match (&config.proxy.domain, config.external_ip) {
+            (Some(domain), _) => domain.clone(),
+            (None, Some(std::net::IpAddr::V6(v6))) => format!("[{v6}]"),
+            (None, Some(v4)) => v4.to_string(),
+            (None, None) => interfaces::primary_address(config.sandbox.subnet)
+                .map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
+        };
+        if port == default_port {
+            format!("https://{host}")
+        } else {
+            format!("https://{host}:{port}")
+        }
+    }
+}
+
+fn settings(config: &Config) -> control::Settings {
+    control::Settings {
+        groups: config.groups.clone(),
+        image: config.sandbox.image.clone(),
+        access: config.sandbox.access,
+        sudo: config.sandbox.sudo,
+        resources: config.sandbox.resources,
+        subnet: config.sandbox.subnet,
+        workspace_mode: config.workspace.mode,
+        workspace_dir: config.workspace.dir.clone(),
+    }
+}
+
+fn new_identity() -> Identity {
+    #[expect(clippy::expect_used, reason = "`random_id` makes what an id is")]
+    let appliance = token::random_id()
+        .parse()
+        .expect("sixteen hexadecimal digits");
+    Identity {
+        appliance,
+        editor_key: token::editor_key(),
+    }
+}
+
+/// A proxied WebSocket takes two descriptors, and the usual soft limit is 1,024.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
+/// Where an appliance in the background writes its log.
+fn log_path(config: &Config) -> PathBuf {
+    config.state_dir.join("thon.log")
 }

@@ -17,6 +17,15 @@ impl Progress {
         Self(bar)
     }
 
+    pub(super) fn resize(&self, total: usize) {
+        self.0.set_length(wide(total));
+    }
+
+    /// Nobody sees it: standard error is no terminal.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.0.is_hidden()
+    }
+
     pub(super) fn set(&self, done: usize, text: String) {
         self.0.set_position(wide(done));
         self.0.set_message(text);

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{self, Output};
+use super::progress::Progress;
 use super::{Context, launch, wait};
 use crate::api::LaunchRequest;
 use crate::server::{self, Report, Up};
@@ -24,22 +25,41 @@ pub(super) fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure>
     let mut guide = Guide {
         output: &context.output,
         detach: args.detach,
+        bar: None,
     };
-    Ok(server::up(&up, &mut guide)?)
+    Ok(server::up(&up, context.vars, &mut guide)?)
 }
 
 /// Tells what happens, and launches as soon as there is somebody to ask for it.
 struct Guide<'a> {
     output: &'a Output,
     detach: bool,
+    bar: Option<Progress>,
 }
 
 impl Report for Guide<'_> {
     fn step(&mut self, text: &str) {
+        self.bar = None;
         output::say(text);
     }
 
+    fn progress(&mut self, step: Option<(u32, u32)>, text: &str) {
+        match step {
+            Some((done, total)) => {
+                let bar = self.bar.get_or_insert_with(|| Progress::new(0));
+                bar.resize(wide(total));
+                bar.set(wide(done), text.to_owned());
+                // A log file has no bar, and minutes without a word look like a fault.
+                if bar.is_hidden() {
+                    output::say(&format!("  {done}/{total} {text}"));
+                }
+            }
+            None => output::say(&format!("  {text}")),
+        }
+    }
+
     fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()> {
+        self.bar = None;
         let client = Client::new(control_socket.to_owned());
         let wish = LaunchRequest {
             group: None,
@@ -58,4 +78,8 @@ impl Report for Guide<'_> {
         });
         Ok(())
     }
+}
+
+fn wide(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }

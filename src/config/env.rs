@@ -21,6 +21,8 @@ pub const LOG_LEVEL: &str = "THON_LOG_LEVEL";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// `runtime_dir`.
 pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
+/// Where Docker listens: `unix:///path`, as the `docker` command understands it.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// `image` of `sandbox`.
 pub const SANDBOX_IMAGE: &str = "SANDBOX_IMAGE";
 /// `state_dir`.

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use crate::config::env::{self, Places, Vars};
 use crate::config::file::{self, File};
 use crate::config::{
-    Config, ConfiguredGroup, ConfiguredUser, Dashboard, Gateway, LogLevel, Proxy, Sandbox,
-    Workspace,
+    Config, ConfiguredGroup, ConfiguredUser, Dashboard, Gateway, LogLevel, Proxy, SANDBOX_IMAGE,
+    Sandbox, Workspace,
 };
 use crate::domain::id::UserRef;
 use crate::domain::instance::{Access, Resources, Sudo};
@@ -240,7 +240,7 @@ impl Validator<'_> {
         Sandbox {
             image: self
                 .text(env::SANDBOX_IMAGE, sandbox.image.as_ref())
-                .unwrap_or_else(|| "thon-sandbox:latest".to_owned()),
+                .unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
             access: self.word("sandbox.access", access, &words, Access::Owner),
             sudo: if sandbox.sudo == Some(true) {
                 Sudo::Allow
@@ -256,6 +256,7 @@ impl Validator<'_> {
                 )
                 .unwrap_or(Subnet::DEFAULT),
             bridge: self.bridge(sandbox),
+            docker_socket: self.docker_socket(),
         }
     }
 
@@ -307,6 +308,21 @@ impl Validator<'_> {
             );
         }
         name
+    }
+
+    /// Only a socket of this host: instances are on a bridge that only this host can reach.
+    fn docker_socket(&mut self) -> PathBuf {
+        let Some(text) = self.vars.value(env::DOCKER_HOST) else {
+            return "/var/run/docker.sock".into();
+        };
+        let path = text.strip_prefix("unix://").unwrap_or_default();
+        if !path.starts_with('/') {
+            self.problems.add(
+                "DOCKER_HOST",
+                format!("`{text}` is not accepted: Docker must be on this host, write unix:///var/run/docker.sock"),
+            );
+        }
+        path.into()
     }
 
     fn workspace(&mut self, workspace: &file::Workspace) -> Workspace {

@@ -55,7 +55,11 @@ impl BridgeListener {
             match edge::bind(address) {
                 Ok(socket) => {
                     self.register.add("gateway", &socket, false);
-                    let door = Door { name: "gateway", tls: None, peers: PeerFilter::open() };
+                    let door = Door {
+                        name: "gateway",
+                        tls: None,
+                        peers: PeerFilter::open(),
+                    };
                     self.edge.serve_router(socket, door, self.router.clone());
                     self.control.report("gateway", Health::Ok);
                     return;

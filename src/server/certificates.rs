@@ -30,7 +30,8 @@ pub(super) struct Issuer {
 impl Issuer {
     pub(super) fn open(config: &Config, now: Timestamp) -> anyhow::Result<Self> {
         let dir = config.state_dir.join("ca");
-        let authority = Authority::open(&dir, &interfaces::host_name(), now)
+        let label = interfaces::host_name().unwrap_or_else(|| "this host".to_owned());
+        let authority = Authority::open(&dir, &label, now)
             .context("the certificate authority cannot be used")?;
         let (first, current) = authority.issue(&names(config), now)?;
         Ok(Self {
@@ -46,7 +47,11 @@ impl Issuer {
     }
 
     pub(super) async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        while shutdown
+            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .await
+            .is_some()
+        {
             if let Err(error) = self.renew_if_due(Timestamp::now()) {
                 tracing::error!("the certificate was not renewed: {error}");
             }
@@ -68,14 +73,30 @@ impl Issuer {
 
 /// Everything that a browser may have typed to get here.
 fn names(config: &Config) -> Names {
-    let dns = [Some("localhost".to_owned()), Some(interfaces::host_name()), config.proxy.domain.clone()];
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let addresses = interfaces::addresses(config.sandbox.subnet).into_iter().chain(loopback);
+    let dns = [
+        Some("localhost".to_owned()),
+        interfaces::host_name(),
+        config.proxy.domain.clone(),
+    ];
+    let loopback = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    let addresses = interfaces::addresses(config.sandbox.subnet)
+        .into_iter()
+        .map(IpAddr::V4)
+        .chain(loopback);
     // A host name that is no DNS name (`my_host`) cannot stand in a certificate, and nobody can
     // visit it either.
-    let valid = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    let valid = |name: &String| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    };
     Names::new(
-        dns.into_iter().flatten().filter(|name| !name.is_empty()).filter(valid),
+        dns.into_iter()
+            .flatten()
+            .filter(|name| !name.is_empty())
+            .filter(valid),
         addresses.chain(config.external_ip),
     )
 }

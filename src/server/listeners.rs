@@ -30,10 +30,26 @@ impl Sockets {
         let control = edge::bind_unix(&config.control_socket()).await;
         Ok(Self {
             control: named("the control socket", "runtime_dir", control)?,
-            public: tcp("the public listener", "proxy.https_listen", config.proxy.https_listen)?,
-            plain: tcp("the plain listener", "proxy.http_listen", config.proxy.http_listen)?,
-            admin: tcp("the admin listener", "dashboard.port", config.dashboard.listen)?,
-            gateway: tcp("the gateway listener", "gateway.listen", config.gateway.listen)?,
+            public: tcp(
+                "the public listener",
+                "proxy.https_listen",
+                config.proxy.https_listen,
+            )?,
+            plain: tcp(
+                "the plain listener",
+                "proxy.http_listen",
+                config.proxy.http_listen,
+            )?,
+            admin: tcp(
+                "the admin listener",
+                "dashboard.port",
+                config.dashboard.listen,
+            )?,
+            gateway: tcp(
+                "the gateway listener",
+                "gateway.listen",
+                config.gateway.listen,
+            )?,
         })
     }
 }
@@ -77,7 +93,11 @@ impl Register {
         if let Some(address) = bound.local_addr() {
             let mut listeners = self.0.lock();
             listeners.retain(|listener| listener.address != address);
-            listeners.push(Listener { name: name.to_owned(), address, tls });
+            listeners.push(Listener {
+                name: name.to_owned(),
+                address,
+                tls,
+            });
         }
     }
 

@@ -4,10 +4,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Uid, User, chown, getgrouplist, geteuid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, User, chown, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 /// The system user that the appliance runs as.
-pub const USER: &str = "thon";
+pub(super) const USER: &str = "thon";
 
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
 /// changes.

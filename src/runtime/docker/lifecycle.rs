@@ -21,7 +21,7 @@ pub(super) async fn start(
     match start_once(client, settings, container).await {
         // Somebody removed the network while nothing ran on it.
         Err(failure) if failure.is_status(404) && failure.says("network") => {
-            network::prepare(client, settings).await?;
+            network::reconnect(client, settings, container).await?;
             Ok(start_once(client, settings, container).await?)
         }
         answer => Ok(answer?),

@@ -1,9 +1,13 @@
 //! The instances' own bridge, where they reach the gateway and not each other.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::models::{
+    EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest, NetworkInspect,
+};
+use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
 
 use super::client::Client;
 use super::failure::Failure;
@@ -12,20 +16,64 @@ use crate::runtime::{Network, RuntimeError};
 
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const BETWEEN_CONTAINERS: &str = "com.docker.network.bridge.enable_icc";
+const RACE_LOOKS: usize = 5;
+const RACE_PAUSE: Duration = Duration::from_millis(200);
+
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
 pub(super) async fn prepare(client: &Client, settings: &Settings) -> Result<Network, RuntimeError> {
     if let Some(there) = inspect(client, settings).await? {
         return checked(&there, settings);
     }
-    if let Err(failure) = create(client, settings).await {
-        // Somebody else of ours may have made it in between.
-        return match inspect(client, settings).await? {
-            Some(there) => checked(&there, settings),
-            None => Err(refusal(failure, settings)),
-        };
+    let Err(failure) = create(client, settings).await else {
+        return Ok(network(settings));
+    };
+    // Another process of ours may have been quicker. Docker takes the addresses before the network
+    // can be seen, so one look is not enough.
+    for _ in 0..RACE_LOOKS {
+        if let Some(there) = inspect(client, settings).await? {
+            return checked(&there, settings);
+        }
+        tokio::time::sleep(RACE_PAUSE).await;
     }
-    Ok(network(settings))
+    Err(refusal(failure, settings))
+}
+
+/// A container that is not running remembers a network that was removed by its identifier, and
+/// would not start on the new one of the same name: it is put there again, at its old address.
+pub(super) async fn reconnect(
+    client: &Client,
+    settings: &Settings,
+    container: &str,
+) -> Result<(), RuntimeError> {
+    prepare(client, settings).await?;
+    let name = settings.bridge.as_str();
+    let there = client
+        .call(settings.deadlines.call, |api| async move {
+            api.inspect_container(container, None::<InspectContainerOptions>)
+                .await
+        })
+        .await?;
+    let networks = there.network_settings.and_then(|n| n.networks);
+    let ipam_config = networks.and_then(|mut all| all.remove(name)?.ipam_config);
+    let leave = NetworkDisconnectRequest {
+        container: container.to_owned(),
+        force: Some(true),
+    };
+    let join = NetworkConnectRequest {
+        container: container.to_owned(),
+        endpoint_config: Some(EndpointSettings {
+            ipam_config,
+            ..EndpointSettings::default()
+        }),
+    };
+    client
+        .call(settings.deadlines.call, |api| async move {
+            api.disconnect_network(name, leave).await?;
+            api.connect_network(name, join).await
+        })
+        .await?;
+    Ok(())
 }
 
 fn network(settings: &Settings) -> Network {

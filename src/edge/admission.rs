@@ -1,0 +1,113 @@
+//! `Admission`: counts a listener's open connections, in total and per peer address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// Why a connection was closed unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Listener,
+    Address,
+}
+
+#[derive(Debug)]
+pub(super) struct Admission {
+    open_max: usize,
+    per_address_max: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One admitted connection, counted for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    admission: Arc<Admission>,
+    address: Option<IpAddr>,
+}
+
+impl Admission {
+    pub(super) fn new(open_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            open_max,
+            per_address_max,
+            open: Mutex::default(),
+        })
+    }
+
+    /// `address` is `None` on a unix socket.
+    pub(super) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Full> {
+        let address = address.map(counted_as);
+        let mut open = self.open.lock();
+        if open.total >= self.open_max {
+            return Err(Full::Listener);
+        }
+        if let Some(address) = address {
+            let count = open.by_address.entry(address).or_default();
+            if *count >= self.per_address_max {
+                return Err(Full::Address);
+            }
+            *count += 1;
+        }
+        open.total += 1;
+        Ok(Ticket {
+            admission: Arc::clone(self),
+            address,
+        })
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().total
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock();
+        open.total -= 1;
+        let Some(address) = self.address else { return };
+        if let Some(count) = open.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+/// An IPv6 host has a whole /64 to speak from, so that is what counts as one address.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_everything_and_gives_back_what_it_took() {
+        let admission = Admission::new(3, 2);
+        let here = Some("192.0.2.1".parse().unwrap());
+        let there = Some("2001:db8::1".parse().unwrap());
+        let neighbour = Some("2001:db8::2".parse().unwrap());
+        let first = admission.admit(here).unwrap();
+        let _second = admission.admit(here).unwrap();
+        assert_eq!(admission.admit(here).unwrap_err(), Full::Address);
+        let third = admission.admit(there).unwrap();
+        assert_eq!(admission.admit(neighbour).unwrap_err(), Full::Listener);
+        drop(third);
+        drop(first);
+        let _again = admission.admit(here).unwrap();
+        assert_eq!(admission.open(), 2);
+    }
+}

@@ -1,0 +1,175 @@
+//! `EdgeStream`: an accepted connection's bytes, plain or TLS, as pingora and hyper take them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::connection::Connection;
+use super::transport::Transport;
+
+#[derive(Debug)]
+pub(super) struct EdgeStream {
+    transport: Transport,
+    connection: Arc<Connection>,
+    digest: Option<Arc<ProxyDigest>>,
+    kill: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Cancelled when the stream goes.
+    gone: CancellationToken,
+}
+
+impl EdgeStream {
+    pub(super) fn new(transport: Transport, connection: Arc<Connection>) -> Self {
+        Self {
+            transport,
+            connection,
+            digest: None,
+            kill: None,
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// For pingora: puts the connection where a session's digest can find it, the only foreign slot
+    /// that works for HTTP/1 and HTTP/2 alike.
+    pub(super) fn with_digest(mut self) -> pingora::Result<Self> {
+        let user_data: Box<dyn std::any::Any + Send + Sync> =
+            Box::new(Arc::clone(&self.connection));
+        let nothing = Box::new(ResponseHeader::build(200, Some(0))?);
+        self.digest = Some(Arc::new(ProxyDigest::new(nothing, Some(user_data))));
+        Ok(self)
+    }
+
+    /// For hyper, which hands the stream of an upgraded connection to whoever asked for it, out of
+    /// our task's reach: reads fail once `kill` is cancelled.
+    pub(super) fn with_kill(mut self, kill: CancellationToken) -> Self {
+        self.kill = Some(Box::pin(kill.cancelled_owned()));
+        self
+    }
+
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    pub(super) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        self.transport.alpn()
+    }
+
+    fn is_killed(&mut self, cx: &mut Context<'_>) -> bool {
+        self.kill
+            .as_mut()
+            .is_some_and(|kill| kill.as_mut().poll(cx).is_ready())
+    }
+}
+
+impl Drop for EdgeStream {
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
+}
+
+impl AsyncRead for EdgeStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_killed(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.transport).poll_read(cx, buf);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            this.connection.pace.read(buf.filled().len() - before)?;
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for EdgeStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for EdgeStream {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already; then there is nobody left to say goodbye to.
+        AsyncWriteExt::shutdown(self).await.ok();
+    }
+}
+
+impl UniqueID for EdgeStream {
+    fn id(&self) -> UniqueIDType {
+        self.transport.descriptor()
+    }
+}
+
+impl Ssl for EdgeStream {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        match self.alpn()? {
+            b"h2" => Some(ALPN::H2),
+            b"http/1.1" => Some(ALPN::H1),
+            _ => None,
+        }
+    }
+}
+
+impl GetTimingDigest for EdgeStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for EdgeStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.digest.clone()
+    }
+}
+
+impl GetSocketDigest for EdgeStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+impl Peek for EdgeStream {}

@@ -1,0 +1,125 @@
+//! One line a request, when it is over however it ends.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use pingora::{Error, ErrorSource};
+use tokio::time::Instant;
+
+use crate::domain::id::{SessionId, UserRef};
+
+/// Invite codes are secrets; the rest of a path is not, its query may be.
+const SECRET_PATHS: [&str; 1] = ["/join/"];
+
+/// Filled in on the way. It is written when it is dropped: pingora's `logging` phase does not run when
+/// a connection is cut.
+#[derive(Debug)]
+pub(super) struct Record {
+    started: Instant,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) listener: &'static str,
+    pub(super) method: Method,
+    path: String,
+    pub(super) status: Option<StatusCode>,
+    pub(super) owner: Option<UserRef>,
+    pub(super) session: Option<SessionId>,
+    pub(super) bytes_in: usize,
+    pub(super) bytes_out: usize,
+    error: Option<Arc<str>>,
+    is_over: bool,
+}
+
+impl Record {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            peer: None,
+            listener: "",
+            method: Method::GET,
+            path: String::new(),
+            status: None,
+            owner: None,
+            session: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            error: None,
+            is_over: false,
+        }
+    }
+
+    /// `target` is path and query.
+    pub(super) fn asks_for(&mut self, method: &Method, target: &str) {
+        self.method = method.clone();
+        self.path = shown(target).into_owned();
+    }
+
+    /// The request came to its end by itself, with or without an error.
+    pub(super) fn over(&mut self, error: Option<&Error>) {
+        self.is_over = true;
+        self.error = error.map(|error| {
+            let source = match error.esource() {
+                ErrorSource::Upstream => "upstream",
+                ErrorSource::Downstream => "client",
+                ErrorSource::Internal | ErrorSource::Unset => "proxy",
+            };
+            Arc::from(format!("{source}: {}", error.etype().as_str()))
+        });
+    }
+
+    fn outcome(&self) -> &str {
+        match &self.error {
+            Some(error) => error,
+            None if self.is_over => "done",
+            None => "cut",
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // A connection that never sent a request is not one.
+        if self.listener.is_empty() {
+            return;
+        }
+        tracing::event!(
+            target: "thon::access",
+            tracing::Level::INFO,
+            listener.name = self.listener,
+            peer.addr = self.peer.map(tracing::field::display),
+            http.method = %self.method,
+            http.path = %self.path,
+            http.status = self.status.map(|status| status.as_u16()),
+            route.owner = self.owner.as_ref().map(tracing::field::display),
+            session.id = self.session.as_ref().map(tracing::field::display),
+            bytes.received = self.bytes_in,
+            bytes.sent = self.bytes_out,
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome = self.outcome(),
+            "request"
+        );
+    }
+}
+
+fn shown(target: &str) -> Cow<'_, str> {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    for secret in SECRET_PATHS {
+        if path.starts_with(secret) {
+            return Cow::Owned(format!("{secret}***"));
+        }
+    }
+    Cow::Borrowed(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_invite_code_and_no_query_is_ever_logged() {
+        assert_eq!(shown("/join/abcdef?x=1"), "/join/***");
+        assert_eq!(shown("/join/"), "/join/***");
+        assert_eq!(shown("/w/red/alice/?token=secret"), "/w/red/alice/");
+    }
+}

@@ -1,0 +1,250 @@
+//! Pingora's phases, a few lines each.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use jiff::Timestamp;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
+use tokio::time::{Duration, Instant};
+
+use super::access_log::Record;
+use super::page::{Reader, answer};
+use super::refusal::Refusal;
+use super::visit::Visit;
+use super::{Public, Way, is_websocket, response, sandbox};
+use crate::edge::{Connection, InFlight, Peer, connection_of};
+
+/// An open editor keeps its session alive; once a minute is often enough.
+const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What is carried from phase to phase. Accounts for itself when it is dropped.
+pub struct Context {
+    pub(super) record: Record,
+    pub(super) reader: Reader,
+    visit: Option<Box<Visit>>,
+    connection: Option<Arc<Connection>>,
+    in_flight: Option<InFlight>,
+    touched: Instant,
+}
+
+impl Context {
+    fn new() -> Self {
+        Self {
+            record: Record::new(),
+            reader: Reader::default(),
+            visit: None,
+            connection: None,
+            in_flight: None,
+            touched: Instant::now(),
+        }
+    }
+
+    fn begin(&mut self, connection: &Arc<Connection>) {
+        self.in_flight = Some(connection.begin());
+        self.record.listener = connection.listener;
+        self.record.peer = connection.peer.0;
+        self.connection = Some(Arc::clone(connection));
+    }
+
+    fn peer(&self) -> Peer {
+        self.connection
+            .as_ref()
+            .map_or(Peer(None), |connection| connection.peer)
+    }
+
+    fn visit(&self) -> Result<&Visit> {
+        self.visit
+            .as_deref()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "no sandbox to go to"))
+    }
+
+    /// Frames of an open editor.
+    fn touch_session(&mut self) {
+        let session = self.visit.as_ref().and_then(|visit| visit.session.as_ref());
+        if let Some(session) = session
+            && self.touched.elapsed() > TOUCH_INTERVAL
+        {
+            self.touched = Instant::now();
+            session.touch(Timestamp::now());
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Public {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new()
+    }
+
+    /// Responses are compressed by whoever makes them.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> Result<()> {
+        if let Some(connection) = connection_of(session.as_downstream()) {
+            context.begin(connection);
+        }
+        let limits = &self.settings.limits;
+        // Never turns keep-alive on where pingora turned it off: it did so for a reason, such as a
+        // request with two lengths.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(limits.idle_timeout.as_secs()));
+        }
+        session.set_write_timeout(Some(limits.stall_timeout));
+        session.set_read_timeout(Some(limits.stall_timeout));
+        session.set_total_drain_timeout(Some(limits.leftover_timeout));
+        // After an upgrade the bytes that follow are the tunnel's, not another request's.
+        let is_upgrade = session.is_upgrade_req();
+        session.set_pipelining_enabled(!is_upgrade);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        let router = match self.way(session, context) {
+            Ok(Way::Sandbox(visit)) => {
+                admit(session, context, visit);
+                return Ok(false);
+            }
+            Ok(Way::Portal) => &self.portal,
+            Ok(Way::Gateway) => &self.gateway,
+            Err(refusal) => {
+                self.refuse(session, context, &refusal).await?;
+                return Ok(true);
+            }
+        };
+        let peer = context.peer();
+        self.bridge
+            .call(session, router, peer, &mut context.record)
+            .await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        Ok(Box::new(context.visit()?.peer(&self.settings.limits)))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        sandbox::prepare(request, context.visit()?, context.peer())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.record.bytes_in += body.as_ref().map_or(0, Bytes::len);
+        if session.was_upgraded() {
+            context.touch_session();
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.record.status = Some(response.status);
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        let connection = context.connection.clone();
+        let Some(visit) = context.visit.as_deref_mut() else {
+            return Ok(());
+        };
+        response::confine(response, visit)?;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(connection) = connection
+        {
+            visit.tunnel(&connection);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        context.record.bytes_out += body.as_ref().map_or(0, Bytes::len);
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        let refusal = Refusal::of(error);
+        let is_answered = session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational() || head.status == 101);
+        let mut error_code = 0;
+        if let Some(refusal) = refusal.filter(|_| !is_answered) {
+            error_code = refusal.status().as_u16();
+            session.set_keepalive(None);
+            if let Err(error) = self.refuse(session, context, &refusal).await {
+                tracing::debug!(%error, "the client left before its answer");
+            }
+        }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    /// The access line says what happened.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, _: &mut Session, error: Option<&Error>, context: &mut Context) {
+        context.record.over(error);
+    }
+}
+
+impl Public {
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        refusal: &Refusal,
+    ) -> Result<()> {
+        context.record.status = Some(refusal.status());
+        let hsts = self.bridge.hsts.as_ref();
+        context.record.bytes_out = answer(session, refusal, context.reader, hsts).await?;
+        Ok(())
+    }
+}
+
+fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
+    if is_websocket(session) {
+        // A tunnel may be silent for hours; TCP keepalive finds out whether anybody is there.
+        session.set_read_timeout(None);
+    }
+    if let (Some(connection), Some(signed_in)) = (&context.connection, &visit.session) {
+        connection.end_with(&signed_in.revoked);
+    }
+    context.visit = Some(visit);
+}

@@ -1,0 +1,103 @@
+//! `Visit`: one admitted request to a sandbox, from the decision to the last byte.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::protocols::TcpKeepalive;
+use pingora::upstreams::peer::HttpPeer;
+
+use super::access::{Entry, Kind};
+use super::authority::Authority;
+use super::upgrade::UpgradeConnector;
+use crate::edge::{Connection, Limits};
+use crate::routing::{LiveSession, OpenSocket, Route, Target};
+
+/// An editor is on this machine: it accepts at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Node closes a connection that was idle for 5 s; one that we close before it does is never met
+/// half-closed by a request that cannot be repeated.
+const POOLED_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Somebody looks at a blank tab. A paused container accepts and says nothing.
+const PAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Silence in any other plain response. Long polls and quiet event streams are well below it.
+const FETCH_PATIENCE: Duration = Duration::from_mins(30);
+
+pub(super) struct Visit {
+    pub(super) route: Arc<Route>,
+    pub(super) target: Target,
+    pub(super) session: Option<Arc<LiveSession>>,
+    pub(super) entry: Entry,
+    pub(super) kind: Kind,
+    pub(super) authority: Authority,
+    /// What the editor sees of the path, with the query.
+    pub(super) rest: String,
+    /// Held from the editor's `101` to the end of the tunnel.
+    pub(super) socket: Option<OpenSocket>,
+}
+
+impl Visit {
+    /// The connector keys its pool by address and group: a new container with an old one's address
+    /// never gets the old one's connections, and an upgrade always gets a connection of its own.
+    pub(super) fn peer(&self, limits: &Limits) -> HttpPeer {
+        let mut peer = HttpPeer::new(self.target.address, false, String::new());
+        peer.group_key = self.group_key();
+        let options = &mut peer.options;
+        options.connection_timeout = Some(CONNECT_TIMEOUT);
+        options.total_connection_timeout = Some(CONNECT_TIMEOUT);
+        options.write_timeout = Some(limits.stall_timeout);
+        options.tcp_keepalive = Some(keepalive());
+        match self.kind {
+            Kind::Upgrade => {
+                options.custom_l4 = Some(Arc::new(UpgradeConnector {
+                    timeout: CONNECT_TIMEOUT,
+                }));
+                // A custom connector's socket has no descriptor that the pool could check.
+                options.idle_timeout = Some(Duration::ZERO);
+            }
+            Kind::Navigation => options.read_timeout = Some(PAGE_PATIENCE),
+            Kind::Fetch => options.read_timeout = Some(FETCH_PATIENCE),
+        }
+        if self.kind != Kind::Upgrade {
+            options.idle_timeout = Some(POOLED_TIMEOUT);
+        }
+        peer
+    }
+
+    fn group_key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.target.container.hash(&mut hasher);
+        self.target.generation.hash(&mut hasher);
+        (self.kind == Kind::Upgrade).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The editor said `101`: from now on the connection is a tunnel, which ends with the container
+    /// or with the visitor's session.
+    pub(super) fn tunnel(&mut self, connection: &Connection) {
+        self.socket = Some(self.route.activity.open());
+        connection.upgraded();
+        connection.end_with(&self.target.withdrawn);
+        if let Some(session) = &self.session {
+            connection.end_with(&session.revoked);
+        }
+    }
+
+    pub(super) fn is_under_prefix(&self, path: &str) -> bool {
+        path.strip_prefix(self.route.prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// A container that vanished with its network is noticed within half a minute.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: Duration::from_secs(15),
+        interval: Duration::from_secs(5),
+        count: 3,
+        user_timeout: Duration::from_secs(30),
+    }
+}

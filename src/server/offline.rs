@@ -1,0 +1,124 @@
+//! What works with no appliance running: `up`, from nothing to a running one.
+
+mod background;
+mod preflight;
+mod starting_file;
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, Vars};
+use crate::host::{self, Progress, command, daemon, engine, image, packages};
+use crate::server::{Appliance, log_path, privileges, shutdown, telemetry, workers};
+use crate::tls;
+
+/// From nothing to a running appliance.
+#[derive(Clone, Debug)]
+pub struct Up {
+    pub config_path: Option<PathBuf>,
+    /// Leave the appliance running in the background.
+    pub detach: bool,
+}
+
+/// What `up` tells whoever asked for it.
+pub trait Report: Send {
+    /// The next thing that is done, in words.
+    fn step(&mut self, text: &str);
+
+    /// Something within a step: how far it is, if that is known.
+    fn progress(&mut self, step: Option<(u32, u32)>, text: &str);
+
+    /// The appliance answers on its control socket. Called once, from a thread that may block; what
+    /// it returns as an error ends `up` with it, but not an appliance in the background.
+    fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()>;
+}
+
+/// With `detach` returns after `ready`; otherwise when the appliance ends. Repeated, it changes
+/// nothing that is as it should be.
+pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<()> {
+    let path = starting_file::ensure(up.config_path.as_deref(), vars, report)?;
+    let config = config::load(path.as_deref(), vars)?;
+    let runtime = workers()?;
+    let socket = config.control_socket();
+    if runtime.block_on(background::answers(&socket)) {
+        report.step("the appliance runs already: nothing to start");
+        return report.ready(&socket);
+    }
+    runtime.block_on(prepare(&config, report))?;
+    if up.detach {
+        report.step("starting the appliance in the background");
+        runtime.block_on(background::start(&config, &log_path(&config)))?;
+        return report.ready(&socket);
+    }
+    report.step("starting the appliance");
+    foreground(&runtime, &config, &socket, report)
+}
+
+/// The reporter gets the main thread, outside the runtime: it is a client like any other.
+fn foreground(
+    runtime: &tokio::runtime::Runtime,
+    config: &Config,
+    socket: &Path,
+    report: &mut dyn Report,
+) -> anyhow::Result<()> {
+    // The terminal is for the links; `thon run` logs every request.
+    telemetry::start("warn", telemetry::Format::default());
+    let appliance = runtime.block_on(Appliance::start(config))?;
+    let signal = runtime.spawn(shutdown::requested());
+    let told = report.ready(socket);
+    runtime.block_on(async {
+        if told.is_ok() {
+            signal.await??;
+        }
+        appliance.stop().await;
+        told
+    })
+}
+
+/// Docker, the image and the user: whatever is missing.
+async fn prepare(config: &Config, report: &mut dyn Report) -> anyhow::Result<()> {
+    tls::install_provider();
+    let socket = config.sandbox.docker_socket.as_path();
+    preflight::check(config, daemon::is_answering(socket).await)?;
+    let mut within = |progress: Progress| report.progress(progress.step, &progress.text);
+    if !daemon::is_answering(socket).await {
+        packages::install(&packages::missing_for_docker(), &mut within).await?;
+        daemon::start(socket, Path::new("/var/log/dockerd.log"), &mut within).await?;
+    }
+    ensure_image(&config.sandbox.image, socket, report).await?;
+    if host::is_root() {
+        ensure_user().await?;
+    }
+    Ok(())
+}
+
+/// The image that this program carries the sources of is built; any other is the organizer's own
+/// and only has to be there.
+async fn ensure_image(image: &str, socket: &Path, report: &mut dyn Report) -> anyhow::Result<()> {
+    if image == config::SANDBOX_IMAGE {
+        report.step("the sandbox image: building what is missing (minutes, the first time)");
+        let mut within = |progress: Progress| report.progress(progress.step, &progress.text);
+        image::build_sandbox(socket, image, &mut within).await?;
+        return Ok(());
+    }
+    anyhow::ensure!(
+        engine::has_image(socket, image).await?,
+        "the image {image} is not on this host: load it with `docker load` or build it, or remove `sandbox.image` from the settings to get THON's own"
+    );
+    Ok(())
+}
+
+/// The appliance gives up root for this user; without one it would keep it.
+async fn ensure_user() -> anyhow::Result<()> {
+    if nix::unistd::User::from_name(privileges::USER)?.is_none() {
+        let arguments = [
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--shell",
+            "/usr/sbin/nologin",
+        ];
+        let arguments = [&arguments[..], &[privileges::USER]].concat();
+        command::run("useradd", &arguments, std::time::Duration::from_secs(30)).await?;
+    }
+    Ok(())
+}
