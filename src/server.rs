@@ -171,7 +171,7 @@ impl Parts<'_> {
             .local_addr()
             .map_or(9080, |address| address.port());
         let public_url = self.url(https_port, 443);
-        let facts = self.facts(&register, &sockets, &public_url)?;
+        let facts = self.facts(&register, &sockets, &public_url);
         let state = AdminState {
             control: Arc::clone(&self.control),
             facts: Arc::new(facts),
@@ -183,7 +183,6 @@ impl Parts<'_> {
             edge: Arc::clone(&edge),
             control: Arc::clone(&self.control),
             register: register.clone(),
-            router: gateway::router(),
             port: gateway_port,
         };
         let control = Arc::clone(&self.control);
@@ -257,12 +256,7 @@ impl Parts<'_> {
         }
     }
 
-    fn facts(
-        &self,
-        register: &Register,
-        sockets: &Sockets,
-        public_url: &str,
-    ) -> anyhow::Result<Facts> {
+    fn facts(&self, register: &Register, sockets: &Sockets, public_url: &str) -> Facts {
         let authority = &self.issuer.authority;
         let admin_port = sockets
             .admin
@@ -270,7 +264,7 @@ impl Parts<'_> {
             .map_or(8100, |address| address.port());
         let listeners = register.clone();
         let network = self.control.network();
-        Ok(Facts {
+        Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: Timestamp::now(),
             config_path: self.config.source.clone(),
@@ -288,7 +282,7 @@ impl Parts<'_> {
                 Some(_) => Ok(()),
                 None => Err("the runtime has not answered yet".to_owned()),
             }),
-        })
+        }
     }
 
     fn url(&self, port: u16, default_port: u16) -> String {

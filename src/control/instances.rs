@@ -51,11 +51,8 @@ impl Control {
             Desired::Stopped => "instance.stop",
         };
         self.change_instance(user, actor, action, move |instance, _| {
-            if instance.desired == Desired::Removed && desired != Desired::Removed {
-                return Err(Error::Conflict(format!(
-                    "the instance of {} is being removed",
-                    instance.owner
-                )));
+            if desired != Desired::Removed {
+                refuse_leaving(instance)?;
             }
             instance.desired = desired;
             // Somebody asks: the next attempt is now and not after the pause of the last failure.
@@ -70,12 +67,7 @@ impl Control {
         let image = self.settings.image.clone();
         let access = self.settings.access;
         self.change_instance(user, actor, "instance.recreate", move |instance, now| {
-            if instance.desired == Desired::Removed {
-                return Err(Error::Conflict(format!(
-                    "the instance of {} is being removed",
-                    instance.owner
-                )));
-            }
+            refuse_leaving(instance)?;
             instance.desired = Desired::Running;
             instance.image = image;
             instance.access = access;
@@ -87,17 +79,14 @@ impl Control {
 
     /// Stops the editor and starts it again, in the same container.
     pub async fn restart(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
-        let status = self.want(user, Desired::Running, actor).await?;
-        let container = status.instance.observed.container.clone();
-        let container = container.ok_or_else(|| {
-            Error::Conflict(format!(
-                "the instance of {user} has no container yet: it is being made"
-            ))
-        })?;
-        // No intent is lost if we die here: the reconciler starts whatever is wanted running.
-        self.runtime.stop(&container).await?;
-        self.nudge();
-        self.instance(user).await
+        self.change_instance(user, actor, "instance.restart", |instance, _| {
+            refuse_leaving(instance)?;
+            instance.desired = Desired::Running;
+            instance.restart = true;
+            instance.observed.failures = 0;
+            Ok(())
+        })
+        .await
     }
 
     /// The password of an instance's editor, for `access: password`.
@@ -181,6 +170,17 @@ impl Control {
             last_used_at: activity.and_then(|activity| activity.last_used()),
             instance,
         }
+    }
+}
+
+/// What is on its way out stays so; once it is gone, `launch` makes a new one with the same files.
+fn refuse_leaving(instance: &Instance) -> Result<(), Error> {
+    match instance.desired {
+        Desired::Removed => Err(Error::Conflict(format!(
+            "the instance of {} is being removed",
+            instance.owner
+        ))),
+        Desired::Paused | Desired::Running | Desired::Stopped => Ok(()),
     }
 }
 

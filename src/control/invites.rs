@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use crate::auth::token;
-use crate::control::{Control, Error};
+use crate::control::{Control, Error, launch};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::id::{GroupName, InviteId, UserRef};
 use crate::domain::invite::Invite;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
-use crate::domain::user::User;
+use crate::domain::user::{Group, User};
 use crate::store::Change;
 
 /// A code that is shown now and never again.
@@ -35,11 +35,21 @@ impl Control {
         actor: Actor,
     ) -> Result<Vec<NewInvite>, Error> {
         let group = group.cloned();
+        let configured = self.settings.groups.clone();
         self.blocking(move |store| {
             let now = Timestamp::now();
             let target = group.as_ref().map_or("all".to_owned(), ToString::to_string);
             let entry = AuditEntry::done(now, actor, "invite.create", target);
             store.change(&entry, |tx| {
+                launch::import(tx, &configured, now)?;
+                if let Some(name) = &group
+                    && tx.get::<Group>(name.as_str())?.is_none()
+                {
+                    return Err(Error::Missing {
+                        what: "group",
+                        name: name.to_string(),
+                    });
+                }
                 let have: Vec<UserRef> = tx
                     .all::<Invite>()?
                     .into_iter()

@@ -141,7 +141,7 @@ fn demo_users() -> Result<Vec<UserRef>, Error> {
 }
 
 /// Groups and users of the configuration that the store does not have yet.
-fn import(tx: &Change, groups: &[ConfiguredGroup], now: Timestamp) -> Result<(), Error> {
+pub(super) fn import(tx: &Change, groups: &[ConfiguredGroup], now: Timestamp) -> Result<(), Error> {
     for group in groups {
         ensure_group(tx, &group.name, group.title.clone(), now)?;
         for user in &group.users {
@@ -231,6 +231,7 @@ impl Launching<'_> {
             id: fresh_id::<InstanceId>()?,
             owner: user.clone(),
             desired: Desired::Running,
+            restart: false,
             access: self.settings.access,
             image: self.settings.image.clone(),
             workspace: self.ensure_workspace(user)?,

@@ -19,6 +19,8 @@ pub enum Action {
     /// The container is gone: a new generation is written down, then brought up.
     Replace(Instance),
     Pause(Instance, String),
+    /// Stop, and bring up again.
+    Restart(Instance, String),
     Stop(Instance, String),
     /// A container that nobody wants any more; its volumes stay.
     Remove(InstanceId, String),
@@ -32,6 +34,7 @@ impl Action {
             Self::BringUp(instance)
             | Self::Replace(instance)
             | Self::Pause(instance, _)
+            | Self::Restart(instance, _)
             | Self::Stop(instance, _)
             | Self::Forget(instance) => &instance.id,
             Self::Remove(id, _) => id,
@@ -115,7 +118,7 @@ fn run(plan: &mut Plan, instance: &Instance, current: Option<&Container>, now: T
             && instance.observed.container.as_deref() == Some(&container.id)
             && instance.observed.endpoint == container.endpoint
     });
-    if is_up {
+    if is_up && !instance.restart {
         return;
     }
     if let Some(wait) = wait(&instance.observed, now) {
@@ -123,21 +126,26 @@ fn run(plan: &mut Plan, instance: &Instance, current: Option<&Container>, now: T
         return;
     }
     plan.actions.push(match current {
+        Some(container) if instance.restart && is_alive(container) => {
+            Action::Restart(instance.clone(), container.id.clone())
+        }
         None if instance.observed.container.is_some() => Action::Replace(instance.clone()),
         _ => Action::BringUp(instance.clone()),
     });
 }
 
 fn stop(plan: &mut Plan, instance: &Instance, current: Option<&Container>) {
-    if let Some(container) = current
-        && matches!(
-            container.state,
-            ContainerState::Running | ContainerState::Paused
-        )
-    {
+    if let Some(container) = current.filter(|container| is_alive(container)) {
         plan.actions
             .push(Action::Stop(instance.clone(), container.id.clone()));
     }
+}
+
+fn is_alive(container: &Container) -> bool {
+    matches!(
+        container.state,
+        ContainerState::Running | ContainerState::Paused
+    )
 }
 
 fn pause(plan: &mut Plan, instance: &Instance, current: Option<&Container>) {
@@ -160,7 +168,7 @@ fn seen(instance: &Instance, current: Option<&Container>, now: Timestamp) -> Obs
         Some(ContainerState::Exited {
             code,
             out_of_memory,
-        }) => exited(instance.desired, *code, *out_of_memory),
+        }) => exited(instance, *code, *out_of_memory),
         Some(ContainerState::Created) if instance.desired == Desired::Stopped => {
             (Phase::Stopped, None)
         }
@@ -192,18 +200,23 @@ fn absent(instance: &Instance) -> (Phase, Option<String>) {
     }
 }
 
-fn exited(desired: Desired, code: i64, out_of_memory: bool) -> (Phase, Option<String>) {
-    match desired {
-        Desired::Running if out_of_memory => (
+/// An end is worth a word only if nobody asked for it: who starts a stopped instance finds it ended
+/// and has it brought up.
+fn exited(instance: &Instance, code: i64, out_of_memory: bool) -> (Phase, Option<String>) {
+    let before = &instance.observed;
+    match (instance.desired, before.phase) {
+        (Desired::Running, Phase::Failed) => (Phase::Failed, before.reason.clone()),
+        (Desired::Running, _) if out_of_memory => (
             Phase::Failed,
             Some("the editor ran out of memory and is started again".to_owned()),
         ),
-        Desired::Running => (
+        (Desired::Running, Phase::Ready) => (
             Phase::Failed,
             Some(format!(
                 "the editor ended with code {code} and is started again"
             )),
         ),
+        (Desired::Running, _) => (Phase::Starting, before.reason.clone()),
         _ => (Phase::Stopped, None),
     }
 }

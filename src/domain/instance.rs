@@ -74,6 +74,9 @@ pub struct Instance {
     pub id: InstanceId,
     pub owner: UserRef,
     pub desired: Desired,
+    /// Somebody asked for the editor to end once and start again in the same container.
+    #[serde(default)]
+    pub restart: bool,
     pub access: Access,
     pub image: String,
     pub workspace: WorkspaceId,

@@ -125,6 +125,7 @@ mod tests {
             id: "00000000000000aa".parse().unwrap(),
             owner: "red/alice".parse().unwrap(),
             desired: Desired::Running,
+            restart: false,
             access: Access::Owner,
             image: "i".into(),
             workspace: "00000000000000bb".parse().unwrap(),

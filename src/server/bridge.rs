@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{Control, Network};
 use crate::domain::health::Health;
 use crate::edge::{self, Door, Edge, PeerFilter};
+use crate::gateway;
 use crate::server::listeners::Register;
 
 /// Between two attempts to bind an address that is not there yet.
@@ -20,7 +20,6 @@ pub(super) struct BridgeListener {
     pub(super) edge: Arc<Edge>,
     pub(super) control: Arc<Control>,
     pub(super) register: Register,
-    pub(super) router: Router,
     pub(super) port: u16,
 }
 
@@ -60,7 +59,7 @@ impl BridgeListener {
                         tls: None,
                         peers: PeerFilter::open(),
                     };
-                    self.edge.serve_router(socket, door, self.router.clone());
+                    self.edge.serve_router(socket, door, gateway::router());
                     self.control.report("gateway", Health::Ok);
                     return;
                 }

@@ -90,10 +90,11 @@ impl File {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// Lines of code: no comments.
+    /// Lines of code: no comments, and no tests, which come last in a file.
     fn code(&self) -> impl Iterator<Item = &str> {
         self.text
             .lines()
+            .take_while(|line| *line != "#[cfg(test)]")
             .map(str::trim_start)
             .filter(|line| !line.starts_with("//"))
     }

@@ -239,6 +239,39 @@ async fn stop_keeps_the_container_and_start_brings_the_same_one_back() {
 }
 
 #[tokio::test]
+async fn restart_ends_the_editor_once_and_keeps_its_container() {
+    let world = World::with(&[ALICE]);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    let before = world.instance(ALICE).await;
+    world
+        .control
+        .restart(&ALICE.parse().unwrap(), Actor::Control)
+        .await
+        .unwrap();
+    let waiting = async {
+        while world.instance(ALICE).await.restart {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it happens");
+    world.until(&[ALICE], Phase::Ready).await;
+    assert_eq!(
+        world.instance(ALICE).await.observed.container,
+        before.observed.container
+    );
+    let stops = world
+        .fake
+        .performed()
+        .iter()
+        .filter(|(what, _)| *what == Operation::Stop)
+        .count();
+    assert_eq!(stops, 1);
+}
+
+#[tokio::test]
 async fn a_paused_instance_can_be_resumed_and_can_be_stopped() {
     let world = World::with(&[ALICE]);
     world.launch().await;

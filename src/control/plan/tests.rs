@@ -12,6 +12,7 @@ fn instance(desired: Desired, phase: Phase) -> Instance {
         id: ID.parse().unwrap(),
         owner: "red/alice".parse().unwrap(),
         desired,
+        restart: false,
         access: Access::Owner,
         image: "image".into(),
         workspace: "00000000000000bb".parse().unwrap(),
@@ -63,6 +64,7 @@ fn actions(instance: &Instance, containers: &[Container]) -> Vec<&'static str> {
             Action::BringUp(_) => "bring up",
             Action::Replace(_) => "replace",
             Action::Pause(..) => "pause",
+            Action::Restart(..) => "restart",
             Action::Stop(..) => "stop",
             Action::Remove(..) => "remove",
             Action::Forget(_) => "forget",
@@ -193,6 +195,35 @@ fn out_of_memory_is_said_in_words() {
     let seen = seen(&ready, &[container(exited(true))]);
     assert_eq!(seen.phase, Phase::Failed);
     assert!(seen.reason.unwrap().contains("out of memory"));
+}
+
+#[test]
+fn starting_what_was_stopped_is_no_failure() {
+    let stopped = instance(Desired::Running, Phase::Stopped);
+    assert_eq!(
+        seen(&stopped, &[container(exited(false))]).phase,
+        Phase::Starting
+    );
+    let ready = instance(Desired::Running, Phase::Ready);
+    assert_eq!(
+        seen(&ready, &[container(exited(false))]).phase,
+        Phase::Failed
+    );
+}
+
+#[test]
+fn a_restart_ends_a_living_editor_once() {
+    let mut ready = instance(Desired::Running, Phase::Ready);
+    ready.restart = true;
+    assert_eq!(
+        actions(&ready, &[container(ContainerState::Running)]),
+        ["restart"]
+    );
+    assert_eq!(
+        actions(&ready, &[container(ContainerState::Paused)]),
+        ["restart"]
+    );
+    assert_eq!(actions(&ready, &[container(exited(false))]), ["bring up"]);
 }
 
 #[test]

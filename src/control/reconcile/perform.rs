@@ -34,6 +34,7 @@ impl Control {
             Action::BringUp(instance)
             | Action::Replace(instance)
             | Action::Pause(instance, _)
+            | Action::Restart(instance, _)
             | Action::Stop(instance, _) => Some(instance.clone()),
             Action::Remove(..) | Action::Forget(_) => None,
         };
@@ -60,6 +61,12 @@ impl Control {
             Action::Pause(instance, container) => {
                 self.runtime.pause(&container).await?;
                 self.saw(&instance, Phase::Paused, None).await
+            }
+            Action::Restart(instance, container) => {
+                // Not ready from here on, so that nobody takes the end for a failure.
+                self.saw(&instance, Phase::Starting, None).await?;
+                self.stop(&container).await?;
+                self.bring_up(instance).await
             }
             Action::Stop(instance, container) => {
                 self.stop(&container).await?;
@@ -300,6 +307,8 @@ pub(super) fn put_observed(
 ) -> Result<(), StoreError> {
     if let Some(mut current) = same_generation(tx, instance)? {
         current.observed = seen.clone();
+        // It answers: whatever was asked for before has happened.
+        current.restart &= seen.phase != Phase::Ready;
         tx.put(&current.owner.to_string(), &current)?;
     }
     Ok(())

@@ -61,8 +61,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_said_at_once_with_what_to_type() {
-        let config =
-            crate::config::load(Some("/dev/null".as_ref()), &FixedVars::default()).unwrap();
+        let mut vars = FixedVars::default();
+        vars.values
+            .insert("HOME".to_owned(), "/home/ann".to_owned());
+        let config = crate::config::load(Some("/dev/null".as_ref()), &vars).unwrap();
         let missing = missing(&config, false, 1024);
         let text = missing.join("\n");
         assert_eq!(missing.len(), 3, "{text}");

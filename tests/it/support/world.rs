@@ -16,6 +16,7 @@ use thon::runtime::fake::Fake;
 use thon::store::{Identity, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl World {
 
     fn start(&mut self) {
         let reconciler = Reconciler::new(Arc::clone(&self.control));
-        self.reconciler = Some(tokio::spawn(reconciler.run(CancellationToken::new())));
+        self.reconciler = Some(TaskTracker::new().spawn(reconciler.run(CancellationToken::new())));
     }
 
     /// The appliance's process ends in the middle of whatever it does; the machine goes on.
@@ -93,7 +94,9 @@ impl World {
                 for user in users {
                     phases.push(self.instance(user).await.observed.phase);
                 }
-                if phases.iter().all(|seen| *seen == phase) {
+                // The record is written a moment before the table that is derived from it.
+                let served = phase != Phase::Ready || users.iter().all(|user| self.serves(user));
+                if served && phases.iter().all(|seen| *seen == phase) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
