@@ -54,8 +54,7 @@ Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is not vali
     name = "thon",
     version,
     after_help = EXAMPLES,
-    arg_required_else_help = true,
-    propagate_version = true
+    arg_required_else_help = true
 )]
 struct Cli {
     /// Settings file, instead of the usual places

@@ -1,7 +1,5 @@
 //! Instances: list, change what is wanted of them, launch, clean up.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Query, State};
 use http::StatusCode;
@@ -14,10 +12,9 @@ use crate::api::{
     CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LogsView,
     PasswordView,
 };
-use crate::control::{Control, Error, InstanceStatus, Launch};
+use crate::control::{InstanceStatus, Launch};
 use crate::domain::audit::Actor;
-use crate::domain::id::UserRef;
-use crate::domain::instance::{Desired, Phase};
+use crate::domain::instance::Desired;
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -65,33 +62,13 @@ pub(super) async fn recreate(
     Ok(accepted(&state, status))
 }
 
-/// Stops and starts the same container. Whoever gives up waiting leaves it stopped, which it says.
+/// Stops and starts the same container.
 pub(super) async fn restart(
     State(state): State<AdminState>,
     Owner(user): Owner,
 ) -> Accepted<InstanceView> {
-    let control = &state.control;
-    control
-        .want(&user, Desired::Stopped, Actor::Control)
-        .await?;
-    tokio::time::timeout(STOP_MAX, stopped(control, &user))
-        .await
-        .map_err(|_| Error::Unavailable(format!("{user} does not stop; it is left stopping")))??;
-    let status = control
-        .want(&user, Desired::Running, Actor::Control)
-        .await?;
+    let status = state.control.restart(&user, Actor::Control).await?;
     Ok(accepted(&state, status))
-}
-
-/// Longer than the runtime gives a container to end by itself.
-const STOP_MAX: Duration = Duration::from_secs(45);
-
-async fn stopped(control: &Control, user: &UserRef) -> Result<(), Error> {
-    const LOOK_EVERY: Duration = Duration::from_millis(200);
-    while control.instance(user).await?.instance.observed.phase != Phase::Stopped {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(())
 }
 
 #[derive(Debug, Deserialize)]

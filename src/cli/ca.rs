@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::Context;
 use super::failure::Failure;
+use super::output;
 use crate::api::CaView;
 
 #[derive(Debug, clap::Args)]
@@ -28,12 +29,10 @@ pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Fai
         Action::Show => context.output.show(&ca, |ca| {
             format!("file     {}\nsha-256  {}", ca.path.display(), ca.sha256)
         }),
-        Action::Export { file } if file == Path::new("-") => context.output.print(&ca.pem),
+        Action::Export { file } if file == Path::new("-") => output::print(&ca.pem),
         Action::Export { file } => {
             write(&file, &ca.pem)?;
-            context
-                .output
-                .say(&format!("written to {}", file.display()));
+            output::say(&format!("written to {}", file.display()));
             Ok(())
         }
     }

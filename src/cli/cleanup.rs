@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::failure::Failure;
+use super::output;
 use super::words::count;
 use crate::api::CleanupResponse;
 
@@ -14,12 +15,11 @@ pub(super) struct Args {
 
 pub(super) async fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure> {
     let client = context.client()?;
-    let output = &context.output;
-    if !args.yes && !output.ask("Remove every instance? Workspaces and home directories stay.")? {
+    if !args.yes && !output::ask("Remove every instance? Workspaces and home directories stay.")? {
         return Err(Failure::new("nothing was removed"));
     }
     let cleaned: CleanupResponse = client.post("/api/cleanup").await?;
-    output.show(&cleaned, |cleaned| {
+    context.output.show(&cleaned, |cleaned| {
         let removed = count(cleaned.removed.len(), "instance");
         format!("{removed} being removed; workspaces and home directories stay")
     })

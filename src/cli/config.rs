@@ -31,8 +31,7 @@ pub(super) fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure>
     match args.action {
         Action::Show => {
             let file = in_force(&config);
-            let yaml = serde_yaml::to_string(&file)
-                .map_err(|error| Failure::new(format!("the settings are no YAML: {error}")))?;
+            let yaml = file.to_yaml()?;
             context.output.show(&file, |_| yaml)
         }
         Action::Validate => {
@@ -162,11 +161,14 @@ mod tests {
         let path = dir.path().join("thon.yaml");
         let text = "groups:\n  red: [alice]\n  blue: {title: Blue, users: [{name: bob, email: b@example.org}]}\n";
         std::fs::write(&path, text).unwrap();
-        let vars = FixedVars::default();
+        let vars = FixedVars {
+            root: true,
+            ..FixedVars::default()
+        };
         let first = in_force(&config::load(Some(&path), &vars).unwrap());
-        let yaml = serde_yaml::to_string(&first).unwrap();
+        let yaml = first.to_yaml().unwrap();
         std::fs::write(&path, &yaml).unwrap();
         let second = in_force(&config::load(Some(&path), &vars).unwrap());
-        assert_eq!(serde_yaml::to_string(&second).unwrap(), yaml);
+        assert_eq!(second.to_yaml().unwrap(), yaml);
     }
 }

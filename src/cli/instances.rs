@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::Context;
 use super::client::Client;
 use super::failure::Failure;
+use super::output;
 use super::words::{ago, clean, table};
 use crate::api::{InstanceList, InstanceView, LogsView, PasswordView};
 use crate::domain::id::UserRef;
@@ -21,30 +22,58 @@ enum Action {
     /// Everybody's (what happens without an action)
     List,
     /// One, in full
-    Show { participant: UserRef },
+    Show {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Start one that is stopped
-    Start { participant: UserRef },
+    Start {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Stop one; what was installed in it stays
-    Stop { participant: UserRef },
+    Stop {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Freeze one: it keeps its memory and costs no CPU
-    Pause { participant: UserRef },
+    Pause {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Go on with one that is paused
-    Resume { participant: UserRef },
+    Resume {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Stop and start the same container
-    Restart { participant: UserRef },
+    Restart {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// A new container from the image; workspace and home directory stay
-    Recreate { participant: UserRef },
+    Recreate {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Remove the container and the record; workspace and home directory stay
-    Remove { participant: UserRef },
+    Remove {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// What it printed last
     Logs {
+        #[arg(value_name = "GROUP/USER")]
         participant: UserRef,
         /// How many lines
         #[arg(long, short = 'n', default_value_t = 100)]
         lines: usize,
     },
     /// The editor's own password, where participants sign in with one
-    Password { participant: UserRef },
+    Password {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
 }
 
 pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Failure> {
@@ -66,7 +95,7 @@ pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Fai
         Action::Resume { participant } => change(participant, "resume").await,
         Action::Restart { participant } => change(participant, "restart").await,
         Action::Recreate { participant } => change(participant, "recreate").await,
-        Action::Remove { participant } => remove(context, &client, &participant).await,
+        Action::Remove { participant } => remove(&client, &participant).await,
         Action::Logs { participant, lines } => {
             let logs: LogsView = client
                 .get(&path(&participant, &format!("/logs?lines={lines}")))
@@ -95,9 +124,9 @@ async fn change(
     })
 }
 
-async fn remove(context: &Context<'_>, client: &Client, user: &UserRef) -> Result<(), Failure> {
+async fn remove(client: &Client, user: &UserRef) -> Result<(), Failure> {
     client.delete(&path(user, "")).await?;
-    context.output.say(&format!(
+    output::say(&format!(
         "{user}: the instance is being removed; workspace and home directory stay"
     ));
     Ok(())

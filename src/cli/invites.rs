@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::failure::Failure;
+use super::output;
 use super::words::{ago, table};
 use crate::api::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
 use crate::domain::id::{GroupName, InviteId, UserRef};
@@ -26,38 +27,44 @@ enum Action {
         group: Option<GroupName>,
     },
     /// A new link for a participant; the old one and its sessions end
-    Rotate { participant: UserRef },
+    Rotate {
+        #[arg(value_name = "GROUP/USER")]
+        participant: UserRef,
+    },
     /// Take a link back, with its sessions
     Revoke { id: InviteId },
 }
 
 pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Failure> {
     let client = context.client()?;
-    let output = &context.output;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
             let list: InviteList = client.get("/api/invites").await?;
             let now = Timestamp::now();
-            output.show(&list.invites, |invites| words(invites, now))
+            context
+                .output
+                .show(&list.invites, |invites| words(invites, now))
         }
         Action::Create { group } => {
             let wish = CreateInvitesRequest { group };
             let list: NewInviteList = client.send("/api/invites", &wish).await?;
             if list.invites.is_empty() {
-                output.say("everybody has a link already");
-                output.hint("`thon invites rotate GROUP/USER` makes a new one");
+                output::say("no new link: every participant known so far has one");
+                context
+                    .output
+                    .hint("`thon invites rotate GROUP/USER` makes a new one");
             }
-            output.show(&list.invites, |invites| links(invites))
+            context.output.show(&list.invites, |invites| links(invites))
         }
         Action::Rotate { participant } => {
             let path = format!("/api/invites/{participant}/rotate");
             let new: NewInviteView = client.post(&path).await?;
-            output.say("the old link and its sessions have ended");
-            output.show(&new, |new| new.url.clone())
+            output::say("the old link and its sessions have ended");
+            context.output.show(&new, |new| new.url.clone())
         }
         Action::Revoke { id } => {
             client.delete(&format!("/api/invites/{id}")).await?;
-            output.say("the link and its sessions have ended");
+            output::say("the link and its sessions have ended");
             Ok(())
         }
     }

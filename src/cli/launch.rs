@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{self, Output};
 use super::progress::Progress;
 use super::words::{count, table};
 use super::{Context, instances};
@@ -70,7 +70,7 @@ pub(super) async fn launch(
 ) -> Result<(), Failure> {
     let launched: LaunchResponse = client.send("/api/launch", wish).await?;
     let whom: Vec<UserRef> = [&launched.started[..], &launched.unchanged[..]].concat();
-    output.say(&format!(
+    output::say(&format!(
         "{} to start, {} running already",
         count(launched.started.len(), "editor"),
         launched.unchanged.len()
@@ -97,7 +97,7 @@ pub(super) async fn launch(
     if outcome.invites.len() < whom.len() {
         output.hint("whoever has no link here was given one before; `thon invites rotate GROUP/USER` makes a new one");
     }
-    settled?.verdict(output)
+    settled?.verdict()
 }
 
 fn links(outcome: &Outcome) -> String {
@@ -179,9 +179,9 @@ impl Tally {
         format!("ready{failed}, waiting for {}", next.unwrap_or_default())
     }
 
-    fn verdict(self, output: &Output) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), Failure> {
         for (user, reason) in &self.failed {
-            output.say(&format!("{user} failed: {reason}"));
+            output::say(&format!("{user} failed: {reason}"));
         }
         match self.failed.as_slice() {
             [] => Ok(()),

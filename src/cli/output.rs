@@ -7,10 +7,7 @@ use serde::Serialize;
 use super::Exit;
 use super::failure::Failure;
 use super::words::clean;
-use crate::config::Vars;
-
-/// Set to anything: no colours (no-color.org).
-const NO_COLOR: &str = "NO_COLOR";
+use crate::config::{Vars, env};
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
@@ -26,7 +23,7 @@ impl Output {
     pub(super) fn new(json: bool, vars: &dyn Vars) -> Self {
         Self {
             json,
-            colour: io::stderr().is_terminal() && vars.value(NO_COLOR).is_none(),
+            colour: io::stderr().is_terminal() && vars.value(env::NO_COLOR).is_none(),
         }
     }
 
@@ -42,28 +39,7 @@ impl Output {
         } else {
             words(value)
         };
-        self.print(&text)
-    }
-
-    /// Text as it is, with a line's end.
-    pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
-        let text = text.trim_end_matches('\n');
-        if text.is_empty() {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            // `thon status | head`: whoever reads has enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::new(format!("standard output: {error}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Something on the way, for people. Nobody is left to tell when this fails.
-    pub(super) fn say(&self, text: &str) {
-        drop(writeln!(io::stderr(), "{}", clean(text)));
+        print(&text)
     }
 
     pub(super) fn hint(&self, text: &str) {
@@ -85,23 +61,6 @@ impl Output {
         failure.exit
     }
 
-    /// Yes or no; whoever is not at a terminal has to say so beforehand.
-    pub(super) fn ask(&self, question: &str) -> Result<bool, Failure> {
-        if !io::stdin().is_terminal() {
-            return Err(Failure::new(
-                "this needs a confirmation, and there is no terminal to ask on",
-            )
-            .hint("add --yes"));
-        }
-        drop(write!(io::stderr(), "{question} [y/N] "));
-        let mut answer = String::new();
-        io::stdin()
-            .lock()
-            .read_line(&mut answer)
-            .map_err(|error| Failure::new(format!("standard input: {error}")))?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    }
-
     fn word(&self, colour: &str, word: &str) -> String {
         if self.colour {
             format!("{colour}{word}{PLAIN}")
@@ -109,6 +68,44 @@ impl Output {
             word.to_owned()
         }
     }
+}
+
+/// Text as it is, with a line's end.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let text = text.trim_end_matches('\n');
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // `thon status | head`: whoever reads has enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Something on the way, for people. Nobody is left to tell when this fails.
+pub(super) fn say(text: &str) {
+    drop(writeln!(io::stderr(), "{}", clean(text)));
+}
+
+/// Yes or no; whoever is not at a terminal has to say so beforehand.
+pub(super) fn ask(question: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(
+            Failure::new("this needs a confirmation, and there is no terminal to ask on")
+                .hint("add --yes"),
+        );
+    }
+    drop(write!(io::stderr(), "{question} [y/N] "));
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new(format!("standard input: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Help, version, or what was wrong with the command line: clap knows where each belongs.

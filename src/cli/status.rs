@@ -16,9 +16,10 @@ pub(super) async fn perform(context: &Context<'_>) -> Result<(), Failure> {
 
 fn words(status: &Status, now: Timestamp) -> String {
     let facts = facts(status).into_iter();
-    let mut text: String = facts
-        .map(|(name, value)| format!("{name:<10} {}\n", clean(&value)))
+    let lines: Vec<String> = facts
+        .map(|(name, value)| format!("{name:<10} {}", clean(&value)))
         .collect();
+    let mut text = lines.join("\n");
     let listeners: Vec<[String; 3]> = status
         .listeners
         .iter()
@@ -31,7 +32,7 @@ fn words(status: &Status, now: Timestamp) -> String {
             ]
         })
         .collect();
-    text.push('\n');
+    text.push_str("\n\n");
     text.push_str(&table(["listener", "address", "tls"], &listeners));
     text.push('\n');
     text.push_str(&instances::words(&status.instances, now));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::client::Client;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{self, Output};
 use super::progress::Progress;
 use super::{Context, launch, wait};
 use crate::api::LaunchRequest;
@@ -40,7 +40,7 @@ struct Guide<'a> {
 impl Report for Guide<'_> {
     fn step(&mut self, text: &str) {
         self.bar = None;
-        self.output.say(text);
+        output::say(text);
     }
 
     fn progress(&mut self, step: Option<(u32, u32)>, text: &str) {
@@ -51,10 +51,10 @@ impl Report for Guide<'_> {
                 bar.set(wide(done), text.to_owned());
                 // A log file has no bar, and minutes without a word look like a fault.
                 if bar.is_hidden() {
-                    self.output.say(&format!("  {done}/{total} {text}"));
+                    output::say(&format!("  {done}/{total} {text}"));
                 }
             }
-            None => self.output.say(&format!("  {text}")),
+            None => output::say(&format!("  {text}")),
         }
     }
 

@@ -17,6 +17,8 @@ pub const DASHBOARD_PORT: &str = "DASHBOARD_PORT";
 pub const HOME: &str = "HOME";
 /// `log_level`.
 pub const LOG_LEVEL: &str = "THON_LOG_LEVEL";
+/// Set to anything: no colours on the terminal.
+pub const NO_COLOR: &str = "NO_COLOR";
 /// `runtime_dir`.
 pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
 /// Where Docker listens: `unix:///path`, as the `docker` command understands it.

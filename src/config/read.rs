@@ -47,6 +47,13 @@ fn text(path: &Path) -> Result<Option<String>, Problems> {
     std::fs::read_to_string(path).map(Some).map_err(unreadable)
 }
 
+impl File {
+    /// As somebody would write it.
+    pub fn to_yaml(&self) -> Result<String, Problems> {
+        serde_yaml::to_string(self).map_err(|error| problem(error.to_string()))
+    }
+}
+
 /// The file's contents. A wrong type ends it at once, with line and column; unknown keys are all
 /// reported together.
 pub(super) fn parse(text: &str) -> Result<File, Problems> {

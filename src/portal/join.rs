@@ -142,8 +142,11 @@ async fn end_former(shared: &Shared, visit: &Visit, before: &Viewer) {
         .control
         .end_session(&before.user, &before.session, visit.actor(before))
         .await;
-    if let Err(error) = ended {
-        tracing::warn!(%error, session.id = %before.session, "a replaced session lives on");
+    match ended {
+        Ok(()) | Err(Error::Missing { .. }) => {}
+        Err(error) => {
+            tracing::warn!(%error, session.id = %before.session, "a replaced session lives on");
+        }
     }
 }
 

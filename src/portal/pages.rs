@@ -120,18 +120,18 @@ mod tests {
         page.render().unwrap()
     }
 
-    fn card(desired: Desired, phase: Phase) -> Option<Card> {
-        Some(Card {
+    fn card(desired: Desired, phase: Phase) -> Card {
+        Card {
             standing: Standing::of(desired, phase),
             phase: phase.to_string(),
             reason: Some(HOSTILE.to_owned()),
             since: Timestamp::UNIX_EPOCH,
-        })
+        }
     }
 
     #[test]
     fn words_from_elsewhere_are_only_words() {
-        let html = home(card(Desired::Running, Phase::Failed));
+        let html = home(Some(card(Desired::Running, Phase::Failed)));
         assert!(!html.contains("<script>"), "{html}");
         assert!(html.contains("alert(1)"));
         let next = SignIn { next: HOSTILE }.render().unwrap();
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_ready_editor_is_linked_and_a_stopped_one_can_be_started() {
-        let ready = home(card(Desired::Running, Phase::Ready));
+        let ready = home(Some(card(Desired::Running, Phase::Ready)));
         assert!(ready.contains("href=\"/w/red/alice/\""));
         assert!(!ready.contains("http-equiv=\"refresh\""));
-        let stopped = home(card(Desired::Stopped, Phase::Stopped));
+        let stopped = home(Some(card(Desired::Stopped, Phase::Stopped)));
         assert!(stopped.contains("action=\"/me/instance/start\""));
         assert!(!stopped.contains("href=\"/w/red/alice/\""));
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_page_that_waits_looks_again_also_without_a_script() {
         assert!(home(None).contains("http-equiv=\"refresh\""));
-        let starting = home(card(Desired::Running, Phase::Starting));
+        let starting = home(Some(card(Desired::Running, Phase::Starting)));
         assert!(starting.contains("http-equiv=\"refresh\""));
     }
 

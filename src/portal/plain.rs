@@ -1,7 +1,7 @@
 //! The listener without TLS: the certificate's page and file, and the way to everything else.
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
@@ -17,17 +17,15 @@ use super::{Portal, Shared, headers, open_routes};
 /// browser does not trust us yet. Everything else is sent to TLS, also `/join/…`: the code has
 /// crossed the network by then, and refusing would only strand its owner.
 pub fn plain_router(portal: Portal, https_port: u16) -> Router {
-    let redirect = Router::new()
-        .fallback(to_tls)
-        .method_not_allowed_fallback(to_tls)
-        .with_state(https_port);
+    let redirect = move |request: Request| async move { to_tls(https_port, request) };
     open_routes()
-        .with_state::<()>(Shared::from(portal))
-        .fallback_service(redirect)
+        .fallback(redirect)
+        .method_not_allowed_fallback(redirect)
         .layer(middleware::map_response(headers::secure))
+        .with_state(Shared::from(portal))
 }
 
-async fn to_tls(State(https_port): State<u16>, request: Request) -> Response {
+fn to_tls(https_port: u16, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = host_of(&parts)

@@ -9,8 +9,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admin;
 mod architecture;
+mod cli;
 mod identity;
+mod portal;
 mod recovery;
 mod runtime;
 mod support;

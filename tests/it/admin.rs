@@ -1,0 +1,237 @@
+//! The organizers' door: what each call does, and how it refuses.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::json;
+use thon::admin::{control_router, public_admin_router};
+use thon::api;
+
+use crate::support::doors::{House, Page, call, who};
+use crate::support::world::PATIENCE;
+
+const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
+
+fn control(house: &House) -> Router {
+    control_router(house.admin(None))
+}
+
+async fn ask(router: &Router, method: Method, path: &str, body: &str) -> Page {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "control")
+        .body(Body::from(body.to_owned()));
+    call(router, request.unwrap()).await
+}
+
+async fn get(router: &Router, path: &str) -> Page {
+    ask(router, Method::GET, path, "").await
+}
+
+async fn post(router: &Router, path: &str, body: &str) -> Page {
+    ask(router, Method::POST, path, body).await
+}
+
+/// An accepted change happens in its own time.
+async fn eventually(router: &Router, path: &str, state: &str) {
+    let waiting = async {
+        while get(router, path).await.json()["state"] != state {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{path} is not {state}");
+}
+
+#[tokio::test]
+async fn a_launch_is_accepted_and_seen_in_the_list() {
+    let house = House::new(&EVERYBODY);
+    let router = control(&house);
+    let launched = post(&router, "/api/launch", r#"{"group": "red"}"#).await;
+    assert_eq!(launched.status, 202);
+    assert_eq!(
+        launched.json(),
+        json!({"started": ["red/alice"], "unchanged": []})
+    );
+    house.settle().await;
+    let again = post(&router, "/api/launch", "").await;
+    assert_eq!(
+        again.json(),
+        json!({"started": ["blue/bob"], "unchanged": ["red/alice"]})
+    );
+    house.settle().await;
+    let page = get(&router, "/api/instances?page=2&page_size=1").await;
+    let list: api::InstanceList = serde_json::from_str(&page.text).unwrap();
+    assert_eq!((list.total, list.page, list.instances.len()), (2, 2, 1));
+    assert_eq!(list.instances[0].owner(), who("red/alice"));
+    assert_eq!(list.instances[0].url, "https://thon.example/w/red/alice/");
+}
+
+#[tokio::test]
+async fn what_is_wanted_of_an_instance_is_changed_call_by_call() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    for (action, state) in [
+        ("stop", "stopped"),
+        ("start", "ready"),
+        ("pause", "paused"),
+        ("resume", "ready"),
+        ("restart", "ready"),
+        ("recreate", "ready"),
+    ] {
+        let path = format!("/api/instances/red/alice/{action}");
+        assert_eq!(post(&router, &path, "").await.status, 202, "{action}");
+        eventually(&router, "/api/instances/red/alice", state).await;
+    }
+    let removed = ask(&router, Method::DELETE, "/api/instances/red/alice", "").await;
+    assert_eq!(removed.json()["desired"], "removed");
+    let cleaned = post(&router, "/api/cleanup", "").await;
+    assert_eq!(cleaned.status, 202);
+    assert!(
+        cleaned.json()["removed"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("blue/bob"))
+    );
+}
+
+#[tokio::test]
+async fn a_link_is_shown_when_it_is_made_and_never_again() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    let made = post(&router, "/api/invites", r#"{"group": "red"}"#).await;
+    assert_eq!(
+        (made.status.as_u16(), made.header("cache-control")),
+        (201, "no-store")
+    );
+    let code = made.json()["invites"][0]["code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        made.json()["invites"][0]["url"],
+        format!("https://thon.example/join/{code}")
+    );
+    let list = get(&router, "/api/invites").await;
+    assert!(!list.text.contains(&code));
+    let rotated = post(&router, "/api/invites/red/alice/rotate", "").await;
+    assert_eq!(rotated.status, 201);
+    assert_ne!(rotated.json()["code"], json!(code));
+    assert!(house.control.preview_invite(&code).await.is_err());
+    let id = rotated.json()["id"].as_str().unwrap().to_owned();
+    let revoked = ask(&router, Method::DELETE, &format!("/api/invites/{id}"), "").await;
+    assert_eq!((revoked.status.as_u16(), revoked.text.as_str()), (204, ""));
+}
+
+#[tokio::test]
+async fn every_refusal_is_an_envelope() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    let large = format!(r#"{{"group": "{}"}}"#, "x".repeat(1 << 20));
+    for (method, path, body, status, code) in [
+        ("GET", "/api/nothing", "", 404, "not_found"),
+        ("GET", "/", "", 404, "not_found"),
+        ("PUT", "/api/status", "", 405, "method_not_allowed"),
+        ("GET", "/api/instances/red/nobody", "", 404, "not_found"),
+        ("GET", "/api/instances/Red/alice", "", 422, "invalid"),
+        ("GET", "/api/instances?page=0", "", 422, "invalid"),
+        ("GET", "/api/instances?page=x", "", 400, "invalid"),
+        (
+            "GET",
+            "/api/instances/red/alice/logs?lines=x",
+            "",
+            400,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/api/instances/red/alice/password",
+            "",
+            409,
+            "conflict",
+        ),
+        ("POST", "/api/launch", "{", 400, "invalid"),
+        (
+            "POST",
+            "/api/launch",
+            r#"{"group": "Red!"}"#,
+            422,
+            "invalid",
+        ),
+        ("POST", "/api/launch", r#"{"grup": "red"}"#, 422, "invalid"),
+        ("POST", "/api/launch", &large, 413, "invalid"),
+        ("DELETE", "/api/invites/zzz", "", 422, "invalid"),
+        (
+            "DELETE",
+            "/api/invites/0123456789abcdef",
+            "",
+            404,
+            "not_found",
+        ),
+    ] {
+        let page = ask(&router, method.parse().unwrap(), path, body).await;
+        assert_eq!(
+            page.status.as_u16(),
+            status,
+            "{method} {path}: {}",
+            page.text
+        );
+        let envelope: api::ErrorEnvelope = serde_json::from_str(&page.text).unwrap();
+        assert_eq!(envelope.error.code, code, "{method} {path}");
+        assert_eq!(envelope.detail, envelope.error.message);
+    }
+    let page = get(&router, "/api/instances/red/Alice").await;
+    assert_eq!(page.json()["error"]["field"], "user");
+}
+
+#[tokio::test]
+async fn status_tells_what_is_wrong_and_health_only_that_something_is() {
+    let house = House::launched(&EVERYBODY).await;
+    let problem = thon::domain::health::Health::degraded("THN-X", "Docker is away");
+    house.control.report("certificates", problem);
+    let router = control(&house);
+    let status: api::Status =
+        serde_json::from_str(&get(&router, "/api/status").await.text).unwrap();
+    assert_eq!(status.health.status, api::Verdict::Degraded);
+    assert_eq!(status.instances.len(), 2);
+    let health = get(&public_admin_router(house.admin(None)), "/health").await;
+    assert_eq!(health.json(), json!({"status": "degraded"}));
+}
+
+#[tokio::test]
+async fn the_network_gets_health_and_readiness_and_nothing_else() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = public_admin_router(house.admin(Some("the first look is not done")));
+    let waiting = get(&router, "/ready").await;
+    assert_eq!(waiting.status, 503);
+    assert_eq!(
+        waiting.json()["error"]["message"],
+        "the first look is not done"
+    );
+    let router = public_admin_router(house.admin(None));
+    assert_eq!(get(&router, "/ready").await.status, 200);
+    for path in [
+        "/",
+        "/api/status",
+        "/api/instances",
+        "/api/invites",
+        "/api/ca",
+        "/ca.crt",
+        "/docs",
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            assert_eq!(ask(&router, method, path, "").await.status, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_is_there_for_scripts() {
+    let house = House::new(&EVERYBODY);
+    let router = control(&house);
+    assert_eq!(get(&router, "/api/ca").await.json()["sha256"], "AB:CD");
+    assert!(get(&router, "/ca.crt").await.text.starts_with("-----BEGIN"));
+}

@@ -1,0 +1,179 @@
+//! The command line, as people and scripts run it.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use thon::admin::control_router;
+use tokio::net::UnixListener;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use crate::support::doors::House;
+
+const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
+
+/// An appliance that answers on its control socket.
+struct Appliance {
+    dir: tempfile::TempDir,
+    _tasks: JoinSet<()>,
+}
+
+impl Appliance {
+    fn start(house: &House) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
+        let router = control_router(house.admin(None));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { dir, _tasks: tasks }
+    }
+
+    async fn thon(&self, args: &[&str]) -> Output {
+        thon(self.dir.path(), args).await
+    }
+}
+
+async fn thon(runtime_dir: &Path, args: &[&str]) -> Output {
+    let command = Command::new(env!("CARGO_BIN_EXE_thon"))
+        .args(args)
+        .env_clear()
+        .env("HOME", runtime_dir)
+        .env("THON_STATE_DIR", runtime_dir)
+        .env("THON_RUNTIME_DIR", runtime_dir)
+        .current_dir(runtime_dir)
+        .kill_on_drop(true)
+        .output();
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, command)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn data(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn talk(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn a_launch_waits_and_prints_each_link_once() {
+    let house = House::new(&EVERYBODY);
+    let appliance = Appliance::start(&house);
+    let first = appliance.thon(&["launch"]).await;
+    assert_eq!(code(&first), 0, "{}", talk(&first));
+    let rows: Vec<&str> = data(&first).lines().collect();
+    assert_eq!(rows.len(), 3, "{}", data(&first));
+    assert!(rows[1].starts_with("blue/bob") && rows[1].contains("ready"));
+    assert!(rows[2].contains("https://thon.example/join/"));
+    let second = appliance.thon(&["launch"]).await;
+    assert!(!data(&second).contains("/join/"));
+    assert!(talk(&second).contains("invites rotate"));
+}
+
+#[tokio::test]
+async fn a_launch_in_which_one_fails_says_who_and_why_and_still_prints_the_links() {
+    let house = House::new(&EVERYBODY);
+    house.world.fake.forget_image("thon-stand-in:1");
+    let appliance = Appliance::start(&house);
+    let output = appliance.thon(&["launch", "--group", "red"]).await;
+    assert_eq!(code(&output), 1);
+    assert!(
+        talk(&output).contains("red/alice failed: "),
+        "{}",
+        talk(&output)
+    );
+    assert!(talk(&output).contains("hint: "));
+    assert!(data(&output).contains("/join/"));
+}
+
+#[tokio::test]
+async fn programs_get_json_on_standard_output_and_nothing_else_there() {
+    let house = House::new(&EVERYBODY);
+    let appliance = Appliance::start(&house);
+    let output = appliance.thon(&["--json", "launch"]).await;
+    let json: serde_json::Value = serde_json::from_str(data(&output)).unwrap();
+    assert_eq!(json["invites"].as_array().unwrap().len(), 2);
+    for args in [
+        &["status", "--json"][..],
+        &["instances", "--json"],
+        &["invites", "list", "--json"],
+        &["ca", "--json"],
+        &["instances", "show", "red/alice", "--json"],
+        &["config", "show", "--json"],
+    ] {
+        let output = appliance.thon(args).await;
+        assert_eq!(code(&output), 0, "{args:?}: {}", talk(&output));
+        serde_json::from_str::<serde_json::Value>(data(&output)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn people_get_words() {
+    let house = House::launched(&EVERYBODY).await;
+    let appliance = Appliance::start(&house);
+    for (args, words) in [
+        (&["status"][..], "health     ok"),
+        (&["instances"], "red/alice"),
+        (
+            &["instances", "show", "red/alice"],
+            "https://thon.example/w/red/alice/",
+        ),
+        (&["instances", "stop", "red/alice"], "stop is under way"),
+        (
+            &["instances", "restart", "blue/bob"],
+            "restart is under way",
+        ),
+        (
+            &["invites", "rotate", "red/alice"],
+            "https://thon.example/join/",
+        ),
+        (&["invites"], "red/alice"),
+        (&["ca"], "sha-256  AB:CD"),
+        (&["ca", "export", "-"], "-----BEGIN CERTIFICATE-----"),
+        (&["cleanup", "--yes"], "2 instances being removed"),
+    ] {
+        let output = appliance.thon(args).await;
+        assert_eq!(code(&output), 0, "{args:?}: {}", talk(&output));
+        assert!(data(&output).contains(words), "{args:?}: {}", data(&output));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_appliance_is_told_in_its_words() {
+    let house = House::launched(&EVERYBODY).await;
+    let appliance = Appliance::start(&house);
+    let output = appliance.thon(&["instances", "stop", "red/nobody"]).await;
+    assert_eq!((code(&output), data(&output)), (1, ""));
+    assert_eq!(talk(&output), "error: there is no instance of red/nobody\n");
+    let output = appliance.thon(&["cleanup"]).await;
+    assert_eq!(code(&output), 1);
+    assert!(talk(&output).contains("hint: add --yes"));
+}
+
+#[tokio::test]
+async fn without_an_appliance_there_is_a_hint_how_to_start_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = thon(dir.path(), &["status"]).await;
+    assert_eq!((code(&output), data(&output)), (1, ""));
+    assert!(talk(&output).starts_with("error: the appliance is not running\nhint: "));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_valid_has_its_own_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("thon.yaml");
+    std::fs::write(&file, "grups: {}\nlog_level: LOUD\n").unwrap();
+    for command in [&["config", "validate"][..], &["status"], &["run"]] {
+        let output = thon(dir.path(), command).await;
+        assert_eq!(code(&output), 64, "{command:?}: {}", talk(&output));
+        assert!(talk(&output).starts_with("error: "));
+    }
+}

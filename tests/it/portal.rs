@@ -1,0 +1,377 @@
+//! The participants' pages: signing in, one's own instance, the certificate, the plain listener.
+
+use axum::body::Body;
+use http::Request;
+use thon::domain::audit::Actor;
+use thon::domain::instance::{Desired, Phase};
+
+use crate::support::doors::{House, Page, call, who};
+
+const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
+
+#[tokio::test]
+async fn looking_at_a_link_never_signs_in() {
+    let house = House::launched(&EVERYBODY).await;
+    let code = house.code("red/alice").await;
+    let page = house.browser().get(&format!("/join/{code}")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("Continue as alice (red)"));
+    assert_eq!(page.header("set-cookie"), "");
+    assert_eq!(page.header("referrer-policy"), "no-referrer");
+    assert!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn the_button_signs_in_and_leaves_the_code_behind() {
+    let house = House::launched(&EVERYBODY).await;
+    let code = house.code("red/alice").await;
+    let mut browser = house.browser();
+    let next = "next=%2Fw%2Fred%2Falice%2F";
+    let page = browser.submit(&format!("/join/{code}"), next).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("location")),
+        (303, "/w/red/alice/")
+    );
+    let cookie = page.header("set-cookie");
+    assert!(cookie.starts_with("__Host-thon="));
+    for part in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let home = browser.get("/").await;
+    assert!(home.text.contains("href=\"/w/red/alice/\""));
+    assert!(home.text.contains("Firefox on Linux"));
+    // The link again: nothing to ask.
+    let again = browser.get(&format!("/join/{code}")).await;
+    assert_eq!(
+        (again.status.as_u16(), again.header("location")),
+        (303, "/")
+    );
+}
+
+#[tokio::test]
+async fn a_way_on_that_leads_elsewhere_leads_home() {
+    let house = House::launched(&EVERYBODY).await;
+    for next in [
+        "//evil.example",
+        "https://evil.example/w/",
+        "/w/..%2f..%2f%2fevil",
+        "/w/\\evil",
+    ] {
+        let code = house.code("red/alice").await;
+        let form = format!("next={next}");
+        let page = house
+            .browser()
+            .submit(&format!("/join/{code}"), &form)
+            .await;
+        let location = page.header("location");
+        assert!(
+            location == "/" || location.starts_with("/w/"),
+            "{next}: {location}"
+        );
+        assert!(
+            !location.contains("//") && !location.contains('\\'),
+            "{next}: {location}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_or_a_script_changes_nothing() {
+    let house = House::launched(&EVERYBODY).await;
+    let code = house.code("red/alice").await;
+    let mut alice = house.signed_in("blue/bob").await;
+    let foreign: [&[(&str, &str)]; 4] = [
+        &[],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+        ],
+        &[
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+        ],
+        &[("origin", "https://evil.example")],
+    ];
+    let paths = [
+        format!("/join/{code}"),
+        "/sign-in".to_owned(),
+        "/me/instance/start".to_owned(),
+        "/me/sessions/0123456789abcdef/end".to_owned(),
+        "/auth/sign-out".to_owned(),
+    ];
+    for headers in foreign {
+        for path in &paths {
+            let mut request = Request::post(path);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let page = alice.send(request, "").await;
+            assert_eq!(page.status, 403, "{path} {headers:?}");
+            assert_eq!(page.header("set-cookie"), "");
+        }
+    }
+    assert!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_code_says_what_to_do_and_many_of_them_lock_nobody_out() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut browser = house.browser();
+    let wrong = format!("/join/{}", "x".repeat(24));
+    for _ in 0..60 {
+        let page = browser.get(&wrong).await;
+        assert_eq!(page.status, 404);
+        assert!(page.text.contains("ask an organizer"));
+    }
+    let page = browser.get(&wrong).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("retry-after")),
+        (429, "60")
+    );
+    assert_eq!(
+        browser.submit("/sign-in", "code=nonsense").await.status,
+        429
+    );
+    let right = format!("/join/{}", house.code("red/alice").await);
+    assert_eq!(browser.get(&right).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_pasted_link_signs_in() {
+    let house = House::launched(&EVERYBODY).await;
+    let code = house.code("red/alice").await;
+    let mut browser = house.browser();
+    let form =
+        format!("code=https%3A%2F%2Fthon.example%2Fjoin%2F{code}&next=%2Fw%2Fred%2Falice%2F");
+    let page = browser.submit("/sign-in", &form).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("location")),
+        (303, "/w/red/alice/")
+    );
+    assert!(browser.cookie.is_some());
+}
+
+#[tokio::test]
+async fn somebody_else_is_asked_and_nothing_of_the_former_stays() {
+    let house = House::launched(&EVERYBODY).await;
+    let code = house.code("red/alice").await;
+    let mut browser = house.signed_in("blue/bob").await;
+    let asked = browser.get(&format!("/join/{code}")).await;
+    assert!(
+        asked
+            .text
+            .contains("signed in as <strong>bob</strong> (blue)")
+    );
+    let pasted = browser.submit("/sign-in", &format!("code={code}")).await;
+    assert!(pasted.text.contains("Continue as alice (red)"));
+    assert_eq!(pasted.header("set-cookie"), "");
+    let page = browser.submit(&format!("/join/{code}"), "").await;
+    assert_eq!(page.status, 303);
+    assert!(page.header("clear-site-data").contains("storage"));
+    assert!(
+        house
+            .control
+            .sessions(&who("blue/bob"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        house
+            .control
+            .sessions(&who("red/alice"))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_editor_is_started_by_its_owner() {
+    let house = House::launched(&EVERYBODY).await;
+    let alice = who("red/alice");
+    house
+        .control
+        .want(&alice, Desired::Stopped, Actor::Control)
+        .await
+        .unwrap();
+    house.settle().await;
+    let mut browser = house.signed_in("red/alice").await;
+    assert!(browser.get("/").await.text.contains("Start my editor"));
+    let page = browser.submit("/me/instance/start", "").await;
+    assert_eq!((page.status.as_u16(), page.header("location")), (303, "/"));
+    house.settle().await;
+    let mine = browser.get("/me/instance").await.json();
+    assert_eq!(mine["state"], "ready");
+    assert_eq!(mine["url"], "/w/red/alice/");
+    let status = house.control.instance(&alice).await.unwrap();
+    assert_eq!(status.instance.observed.phase, Phase::Ready);
+}
+
+#[tokio::test]
+async fn who_has_no_instance_yet_is_told_and_who_is_signed_out_gets_nothing() {
+    let house = House::launched(&EVERYBODY).await;
+    house.remove("red/alice").await;
+    let mut browser = house.signed_in("red/alice").await;
+    assert!(
+        browser
+            .get("/")
+            .await
+            .text
+            .contains("There is no editor for you yet")
+    );
+    assert_eq!(browser.get("/me/instance").await.status, 404);
+    let page = house.browser().get("/me/instance").await;
+    assert_eq!(
+        (page.status.as_u16(), &page.json()["error"]["code"]),
+        (401, &"signed_out".into())
+    );
+}
+
+#[tokio::test]
+async fn a_participant_ends_their_own_sessions_and_nobody_elses() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut bob = house.signed_in("blue/bob").await;
+    let mut alice = house.signed_in("red/alice").await;
+    let of_alice = house.control.sessions(&who("red/alice")).await.unwrap()[0]
+        .id
+        .clone();
+    let path = format!("/me/sessions/{of_alice}/end");
+    assert_eq!(bob.submit(&path, "").await.status, 303);
+    assert_eq!(alice.get("/me/instance").await.status, 200);
+    assert_eq!(alice.submit(&path, "").await.status, 303);
+    assert_eq!(alice.get("/me/instance").await.status, 401);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_not_only_the_cookie() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut alice = house.signed_in("red/alice").await;
+    let stolen = alice.cookie.clone();
+    let page = alice.submit("/auth/sign-out", "").await;
+    assert!(page.header("set-cookie").contains("Max-Age=0"));
+    alice.cookie = stolen;
+    assert_eq!(alice.get("/me/instance").await.status, 401);
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_headers_that_protect_it() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut browser = house.browser();
+    let mut answers = Vec::new();
+    for path in [
+        "/",
+        "/nothing",
+        "/ca",
+        "/ca.crt",
+        "/health",
+        "/static/portal.css",
+        "/join/x",
+        "/auth/sign-out",
+    ] {
+        answers.push((path, browser.get(path).await));
+    }
+    for (path, page) in answers {
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(page.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(
+            page.header("cross-origin-opener-policy"),
+            "same-origin",
+            "{path}"
+        );
+        let kept = if path.starts_with("/static") {
+            "no-cache"
+        } else {
+            "no-store"
+        };
+        assert_eq!(page.header("cache-control"), kept, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn health_says_nothing_about_what_is_wrong() {
+    let house = House::launched(&EVERYBODY).await;
+    let page = house.browser().get("/health").await;
+    assert_eq!(page.json(), serde_json::json!({"status": "ok"}));
+    let problem = thon::domain::health::Health::degraded("code", "secret");
+    house.control.report("certificates", problem);
+    let page = house.browser().get("/health").await;
+    assert_eq!(page.json(), serde_json::json!({"status": "degraded"}));
+}
+
+#[tokio::test]
+async fn the_certificate_is_a_file_with_a_page_that_explains_it() {
+    let house = House::new(&EVERYBODY);
+    let file = house.browser().get("/ca.crt").await;
+    assert_eq!(file.header("content-type"), "application/x-x509-ca-cert");
+    assert!(file.header("content-disposition").contains("rootCA.crt"));
+    assert!(file.text.starts_with("-----BEGIN CERTIFICATE-----"));
+    let page = house.browser().get("/ca").await;
+    assert!(page.text.contains("AB:CD") && page.text.contains("http://thon.example/ca.crt"));
+}
+
+async fn plain(house: &House, method: &str, path: &str, host: Option<&str>) -> Page {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(host) = host {
+        request = request.header("host", host);
+    }
+    let router = thon::portal::plain_router(house.portal(), 8443);
+    call(&router, request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn without_tls_there_is_the_certificate_and_the_way_to_the_rest() {
+    let house = House::new(&EVERYBODY);
+    for path in ["/ca", "/ca.crt", "/health", "/static/portal.css"] {
+        assert_eq!(
+            plain(&house, "GET", path, Some("thon.example"))
+                .await
+                .status,
+            200,
+            "{path}"
+        );
+    }
+    for (method, path) in [
+        ("GET", "/"),
+        ("POST", "/join/abc"),
+        ("POST", "/ca"),
+        ("GET", "/w/red/alice/?a=b"),
+    ] {
+        let page = plain(&house, method, path, Some("thon.example:80")).await;
+        assert_eq!(page.status, 308, "{method} {path}");
+        assert_eq!(
+            page.header("location"),
+            format!("https://thon.example:8443{path}")
+        );
+        assert_eq!(page.header("set-cookie"), "");
+    }
+    for host in [None, Some(""), Some("evil/path"), Some("a@b")] {
+        assert_eq!(
+            plain(&house, "GET", "/", host).await.status,
+            400,
+            "{host:?}"
+        );
+    }
+}
