@@ -17,7 +17,7 @@ use thon::runtime::docker::{Docker, Settings};
 use thon::runtime::{Runtime, RuntimeError};
 
 use contract::only;
-use host::{Host, IMAGE};
+use host::{Host, IMAGE, archived, cli, inspected};
 use socket::{Cut, Socket};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,11 +63,11 @@ async fn files_are_there_with_owner_and_mode_before_the_first_process() {
     let made = docker.create(&spec).await.unwrap();
     assert_eq!(made.state, ContainerState::Created);
     assert_eq!(
-        host.archived(&made.id, "/etc/thon"),
+        archived(&made.id, "/etc/thon"),
         ["thon/ 755 0:0", "thon/key 600 1001:1001"]
     );
     // A directory of the image keeps what it was.
-    assert_eq!(host.archived(&made.id, "/etc")[0], "etc/ 755 0:0");
+    assert_eq!(archived(&made.id, "/etc")[0], "etc/ 755 0:0");
 }
 
 /// A process that is killed around a call leaves what the call left; the next create goes on.
@@ -99,7 +99,7 @@ async fn a_create_that_was_cut_anywhere_is_completed_by_the_next() {
 
         let made = docker.create(&spec).await.unwrap();
         assert_eq!(made.state, ContainerState::Created, "{cut:?}");
-        assert_eq!(host.archived(&made.id, "/etc/thon").len(), 2, "{cut:?}");
+        assert_eq!(archived(&made.id, "/etc/thon").len(), 2, "{cut:?}");
         docker.start(&made.id).await.unwrap();
         assert_eq!(
             only(&docker, &spec).await.state,
@@ -119,10 +119,7 @@ async fn a_container_made_from_an_older_specification_is_replaced_only_before_it
     spec.resources.pids = 99;
     let second = docker.create(&spec).await.unwrap();
     assert_ne!(first.id, second.id);
-    assert_eq!(
-        host.inspected(&second.id, "{{.HostConfig.PidsLimit}}"),
-        "99"
-    );
+    assert_eq!(inspected(&second.id, "{{.HostConfig.PidsLimit}}"), "99");
 
     docker.start(&second.id).await.unwrap();
     spec.resources.pids = 77;
@@ -136,14 +133,14 @@ async fn a_stranger_with_our_name_is_not_touched() {
     docker.prepare().await.unwrap();
     let spec = host.fixture().spec();
     let name = format!("thon-{}-g1", spec.id);
-    host.run(&["create", "--name", &name, IMAGE]);
+    cli(&["create", "--name", &name, IMAGE]);
     let refusal = docker.create(&spec).await.unwrap_err();
     assert!(
         matches!(&refusal, RuntimeError::Refused(why) if why.contains(&name)),
         "{refusal:?}"
     );
     assert_eq!(docker.list().await.unwrap(), []);
-    host.run(&["rm", &name]);
+    cli(&["rm", &name]);
 }
 
 #[tokio::test]
@@ -153,9 +150,9 @@ async fn how_a_container_ended_is_told() {
     docker.prepare().await.unwrap();
     let spec = host.fixture().spec();
     let made = docker.create(&spec).await.unwrap();
-    host.run(&["update", "--restart", "no", &made.id]);
+    cli(&["update", "--restart", "no", &made.id]);
     docker.start(&made.id).await.unwrap();
-    host.run(&["kill", &made.id]);
+    cli(&["kill", &made.id]);
     let ended = ContainerState::Exited {
         code: 137,
         out_of_memory: false,

@@ -37,45 +37,6 @@ impl Host {
         Fixture::new(IMAGE, again, self.settings.subnet, mark)
     }
 
-    /// Docker's own command line, as the organizer would use it.
-    pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let output = Command::new("docker").args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker {arguments:?}: {said}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    pub(crate) fn inspected(&self, container: &str, format: &str) -> String {
-        self.run(&["inspect", "--format", format, container])
-    }
-
-    /// What is at a path of a container, running or not: `name mode uid:gid` each.
-    pub(crate) fn archived(&self, container: &str, path: &str) -> Vec<String> {
-        let from = format!("{container}:{path}");
-        let output = Command::new("docker")
-            .args(["cp", &from, "-"])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut archive = tar::Archive::new(output.stdout.as_slice());
-        let line = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
-            let entry = entry.unwrap();
-            let header = entry.header();
-            format!(
-                "{} {:o} {}:{}",
-                entry.path().unwrap().display(),
-                header.mode().unwrap() & 0o777,
-                header.uid().unwrap(),
-                header.gid().unwrap()
-            )
-        };
-        archive.entries().unwrap().map(line).collect()
-    }
-
     fn remove_all(&self, list: &[&str], remove: &[&str]) {
         let label = format!("label=thon.appliance={}", self.settings.appliance);
         let listed = Command::new("docker")
@@ -95,4 +56,43 @@ impl Drop for Host {
         self.remove_all(&["volume", "ls", "-q"], &["volume", "rm", "-f"]);
         self.remove_all(&["network", "ls", "-q"], &["network", "rm"]);
     }
+}
+
+/// Docker's own command line, as the organizer would use it.
+pub(crate) fn cli(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "docker {arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+pub(crate) fn inspected(container: &str, format: &str) -> String {
+    cli(&["inspect", "--format", format, container])
+}
+
+/// What is at a path of a container, running or not: `name mode uid:gid` each.
+pub(crate) fn archived(container: &str, path: &str) -> Vec<String> {
+    let from = format!("{container}:{path}");
+    let output = Command::new("docker")
+        .args(["cp", &from, "-"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut archive = tar::Archive::new(output.stdout.as_slice());
+    let line = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let entry = entry.unwrap();
+        let header = entry.header();
+        format!(
+            "{} {:o} {}:{}",
+            entry.path().unwrap().display(),
+            header.mode().unwrap() & 0o777,
+            header.uid().unwrap(),
+            header.gid().unwrap()
+        )
+    };
+    archive.entries().unwrap().map(line).collect()
 }

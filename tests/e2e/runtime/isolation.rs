@@ -11,7 +11,7 @@ use thon::runtime::Runtime;
 use thon::runtime::docker::Docker;
 
 use super::contract::{Fixture, only};
-use super::host::Host;
+use super::host::{Host, cli, inspected};
 
 /// An instance that answers.
 pub(crate) async fn running(docker: &Docker, fixture: &Fixture) -> (String, SocketAddr) {
@@ -83,9 +83,9 @@ async fn an_instance_has_no_capability_and_no_published_port() {
     docker.prepare().await.unwrap();
     let fixture = host.fixture();
     let (id, _) = running(&docker, &fixture).await;
-    assert_eq!(host.run(&["port", &id]), "");
+    assert_eq!(cli(&["port", &id]), "");
 
-    let init: u32 = host.inspected(&id, "{{.State.Pid}}").parse().unwrap();
+    let init: u32 = inspected(&id, "{{.State.Pid}}").parse().unwrap();
     let editor = child_of(init);
     let status = std::fs::read_to_string(format!("/proc/{editor}/status")).unwrap();
     for expected in [

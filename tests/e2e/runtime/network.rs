@@ -3,7 +3,7 @@
 use thon::runtime::docker::{Docker, Settings};
 use thon::runtime::{Runtime, RuntimeError};
 
-use super::host::Host;
+use super::host::{Host, cli};
 use super::isolation::answering;
 
 fn refused(answer: Result<thon::runtime::Network, RuntimeError>) -> String {
@@ -47,7 +47,7 @@ async fn two_at_a_time_make_one_network() {
     let (a, b) = tokio::join!(a.prepare(), b.prepare());
     assert_eq!(a.unwrap(), b.unwrap());
     let named = format!("name={}", host.settings.bridge);
-    let listed = host.run(&["network", "ls", "-q", "--filter", &named]);
+    let listed = cli(&["network", "ls", "-q", "--filter", &named]);
     assert_eq!(listed.lines().count(), 1, "{listed}");
 }
 
@@ -60,7 +60,7 @@ async fn a_network_removed_by_hand_is_made_again_at_the_next_start() {
     let made = docker.create(&spec).await.unwrap();
     docker.start(&made.id).await.unwrap();
     docker.stop(&made.id).await.unwrap();
-    host.run(&["network", "rm", &host.settings.bridge]);
+    cli(&["network", "rm", &host.settings.bridge]);
     docker.start(&made.id).await.unwrap();
     assert_eq!(answering(&docker, &spec).await.ip(), spec.address);
 }

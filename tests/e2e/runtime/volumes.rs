@@ -4,7 +4,7 @@ use thon::domain::workspace::Mount;
 use thon::runtime::{Runtime, RuntimeError};
 
 use super::contract::random_id;
-use super::host::Host;
+use super::host::{Host, cli};
 use super::isolation::{answering, request};
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_volume_that_somebody_made_by_hand_is_refused() {
     let mut spec = host.fixture().spec();
     let name = format!("thon-test-foreign-{}", random_id());
     let label = format!("thon.appliance={}", host.settings.appliance);
-    host.run(&["volume", "create", "--label", &label, &name]);
+    cli(&["volume", "create", "--label", &label, &name]);
     spec.home = Mount::Volume {
         name: name.clone(),
         workspace: random_id().parse().unwrap(),
