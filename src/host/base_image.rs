@@ -51,7 +51,8 @@ async fn pull(socket: &Path) -> Result<(), HostError> {
     drained(api.create_image(Some(options), None, None), PULL_SILENCE).await
 }
 
-async fn make(socket: &Path, image: &str, report: Report<'_>) -> Result<(), HostError> {
+/// Makes a base image from Debian packages alone. Takes root, debootstrap and a mirror.
+pub async fn make(socket: &Path, image: &str, report: Report<'_>) -> Result<(), HostError> {
     if !is_root() {
         return Err(HostError::NeedsRoot {
             command: "sudo thon up".to_owned(),
@@ -207,18 +208,5 @@ mod tests {
                 "deb http://mirror.test/debian-security bookworm-security main",
             ]
         );
-    }
-
-    #[tokio::test]
-    #[ignore = "half a minute, root, a Docker daemon and a package mirror"]
-    async fn a_base_image_is_made_from_packages() {
-        let socket = Path::new("/var/run/docker.sock");
-        let image = "thon-base-test:bookworm";
-        let mut said = Vec::new();
-        make(socket, image, &mut |progress| said.push(progress.text))
-            .await
-            .unwrap();
-        assert!(engine::has_image(socket, image).await.unwrap(), "{said:?}");
-        run("docker", &["rmi", image], PULL_SILENCE).await.unwrap();
     }
 }

@@ -97,8 +97,18 @@ async fn ensure_image(image: &str, socket: &Path, report: &mut dyn Report) -> an
     if image == config::SANDBOX_IMAGE {
         report.step("the sandbox image: building what is missing (minutes, the first time)");
         let mut within = |progress: Progress| report.progress(progress.step, &progress.text);
-        image::build_sandbox(socket, image, &mut within).await?;
-        return Ok(());
+        let built = image::build_sandbox(socket, image, &mut within).await;
+        // An event without internet goes on with the image of the version before.
+        let older = engine::image_label(socket, image, image::LABEL_CONTEXT).await;
+        return match (built, older) {
+            (Err(error), Ok(Some(_))) => {
+                report.step(&format!(
+                    "not rebuilt, going on with the older image: {error}"
+                ));
+                Ok(())
+            }
+            (built, _) => Ok(built.map(|_| ())?),
+        };
     }
     anyhow::ensure!(
         engine::has_image(socket, image).await?,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thon::host::{Progress, daemon, engine, image};
+use thon::host::{Progress, base_image, daemon, engine, image};
 use thon::runtime::docker::SOCKET;
 
 /// Named apart from what anybody uses; the layers are those that `tests/setup` has built.
@@ -39,6 +39,21 @@ async fn the_sandbox_image_is_built_from_the_binary_alone_and_only_once() {
     assert_eq!(again, image::Built::Already);
     let removed = std::process::Command::new("docker")
         .args(["rmi", IMAGE])
+        .output()
+        .unwrap();
+    assert!(removed.status.success());
+}
+
+#[tokio::test]
+async fn a_base_image_is_made_where_no_registry_answers() {
+    let socket = Path::new(SOCKET);
+    let made = "thon-base-test:bookworm";
+    let mut said = Vec::new();
+    let mut report = |progress: Progress| said.push(progress.text);
+    base_image::make(socket, made, &mut report).await.unwrap();
+    assert!(engine::has_image(socket, made).await.unwrap(), "{said:?}");
+    let removed = std::process::Command::new("docker")
+        .args(["rmi", made])
         .output()
         .unwrap();
     assert!(removed.status.success());
