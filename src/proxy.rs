@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, Session, http_proxy};
 
-pub use settings::{CaFileError, Settings};
+pub use settings::{CaFileError, Patience, Settings};
 
 use access::{Kind, Visitor, decide};
 use authority::Authority;

@@ -1,0 +1,5 @@
+//! The language of the integration tests.
+
+pub mod client;
+pub mod origin;
+pub mod proxy;
