@@ -48,7 +48,7 @@ impl<S: Serve> Acceptor<S> {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = closed.cancelled() => return,
+                () = closed.cancelled() => return self.empty_backlog(&socket),
                 accepted = accept(&socket) => accepted,
             };
             match accepted {
@@ -58,6 +58,13 @@ impl<S: Serve> Acceptor<S> {
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Connections that the kernel has completed would be reset when the socket closes.
+    fn empty_backlog(self: &Arc<Self>, socket: &Socket) {
+        while let Some(Ok((incoming, peer))) = accept(socket).now_or_never() {
+            self.admit(incoming, peer);
         }
     }
 

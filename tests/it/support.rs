@@ -1,5 +1,5 @@
 //! The language of the integration tests.
 
-pub mod client;
-pub mod origin;
-pub mod proxy;
+pub(crate) mod client;
+pub(crate) mod origin;
+pub(crate) mod proxy;

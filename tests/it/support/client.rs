@@ -13,54 +13,54 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 
 /// Every wait in these tests ends here at the latest.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What "at once" means on a loaded machine.
-pub const AT_ONCE: Duration = Duration::from_secs(1);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
-pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for T {}
 
-pub async fn within<T>(wait: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {
     timeout(PATIENCE, wait)
         .await
         .expect("this should not take so long")
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let values = self.headers.get_all(name).iter();
         values.map(|value| value.to_str().unwrap()).collect()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A GET with headers; `Host` is the proxy's public name.
-pub fn get(path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+pub(crate) fn get(path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
     request("GET", path, headers, Bytes::new())
 }
 
-pub fn request(
+pub(crate) fn request(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -80,7 +80,7 @@ pub fn request(
 }
 
 /// One request on a connection of its own.
-pub async fn send<B>(wire: impl Wire, request: Request<B>) -> Reply
+pub(crate) async fn send<B>(wire: impl Wire, request: Request<B>) -> Reply
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -107,7 +107,7 @@ where
 }
 
 /// Bytes as given; everything that comes back until the other side closes.
-pub async fn exchange_raw(mut wire: impl Wire, bytes: &[u8]) -> String {
+pub(crate) async fn exchange_raw(mut wire: impl Wire, bytes: &[u8]) -> String {
     within(async {
         // The other side may close before it has read everything.
         wire.write_all(bytes).await.ok();
@@ -119,7 +119,7 @@ pub async fn exchange_raw(mut wire: impl Wire, bytes: &[u8]) -> String {
 }
 
 /// The head of the next response, byte by byte, and nothing behind it.
-pub async fn read_head(wire: &mut (impl AsyncRead + Unpin)) -> String {
+pub(crate) async fn read_head(wire: &mut (impl AsyncRead + Unpin)) -> String {
     within(async {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -135,15 +135,15 @@ pub async fn read_head(wire: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Has the other side ended the connection?
-pub async fn is_cut(wire: &mut (impl AsyncRead + Unpin), patience: Duration) -> bool {
+pub(crate) async fn is_cut(wire: &mut (impl AsyncRead + Unpin), patience: Duration) -> bool {
     let mut rest = Vec::new();
     timeout(patience, wire.read_to_end(&mut rest)).await.is_ok()
 }
 
-pub type Socket<W> = WebSocketStream<W>;
+pub(crate) type Socket<W> = WebSocketStream<W>;
 
 /// Opens a WebSocket; the status of the refusal if there is one.
-pub async fn open_socket<W: Wire>(
+pub(crate) async fn open_socket<W: Wire>(
     wire: W,
     path: &str,
     headers: &[(&str, &str)],
@@ -167,7 +167,10 @@ pub async fn open_socket<W: Wire>(
     }
 }
 
-pub fn tls_connector(ca: rustls::RootCertStore, alpn: &[&str]) -> tokio_rustls::TlsConnector {
+pub(crate) fn tls_connector(
+    ca: rustls::RootCertStore,
+    alpn: &[&str],
+) -> tokio_rustls::TlsConnector {
     let mut config = rustls::ClientConfig::builder()
         .with_root_certificates(ca)
         .with_no_client_auth();

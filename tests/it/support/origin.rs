@@ -25,26 +25,26 @@ use tokio_util::task::AbortOnDropHandle;
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// An HTTP server with the behaviours that the tests need; it goes when it is dropped.
-pub struct Origin {
-    pub address: SocketAddr,
-    pub shared: Arc<Shared>,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Events for `/sse`.
-    pub events: Mutex<Option<mpsc::Receiver<String>>>,
+    pub(crate) events: Mutex<Option<mpsc::Receiver<String>>>,
     /// Body bytes that have arrived at `/upload`.
-    pub uploaded: watch::Sender<usize>,
+    pub(crate) uploaded: watch::Sender<usize>,
     /// Requests to `/hang` that are being waited for.
-    pub hanging: watch::Sender<usize>,
-    pub requests: AtomicUsize,
-    pub connections: AtomicUsize,
+    pub(crate) hanging: watch::Sender<usize>,
+    pub(crate) requests: AtomicUsize,
+    pub(crate) connections: AtomicUsize,
 }
 
 impl Origin {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -57,7 +57,7 @@ impl Origin {
     }
 
     /// The sender's events come out of `/sse`.
-    pub async fn events(&self) -> mpsc::Sender<String> {
+    pub(crate) async fn events(&self) -> mpsc::Sender<String> {
         let (sender, receiver) = mpsc::channel(1);
         *self.shared.events.lock().await = Some(receiver);
         sender
@@ -68,7 +68,9 @@ impl Origin {
     clippy::disallowed_methods,
     reason = "a test's servers end with the test's runtime"
 )]
-pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+pub(crate) fn spawn(
+    task: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(task)
 }
 
@@ -211,7 +213,9 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
         .and_then(|hosts| hosts.split(',').next().map(|host| host.trim().to_owned()));
     let host = forwarded.or(forwarded_host).or_else(|| text("host"));
     // As `new URL(origin).host` does it.
-    let own = origin.strip_prefix("https://").map(|own| own.trim_end_matches(":443"));
+    let own = origin
+        .strip_prefix("https://")
+        .map(|own| own.trim_end_matches(":443"));
     own == host.as_deref()
 }
 
@@ -243,7 +247,7 @@ fn websocket(mut request: Request<Incoming>) -> Answer {
 }
 
 /// Says `101` before it has read the request, then echoes what follows the head.
-pub async fn instant_upgrades() -> (SocketAddr, AbortOnDropHandle<()>) {
+pub(crate) async fn instant_upgrades() -> (SocketAddr, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = spawn(async move {

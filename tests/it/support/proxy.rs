@@ -24,16 +24,16 @@ use tokio_util::sync::CancellationToken;
 use super::client::tls_connector;
 
 /// The appliance's public name.
-pub const HOST: &str = "pub.example";
+pub(crate) const HOST: &str = "pub.example";
 
 /// The editors' cookie.
-pub const EDITOR_COOKIE: &str = "argon2-of-the-secret";
+pub(crate) const EDITOR_COOKIE: &str = "argon2-of-the-secret";
 
-pub struct Front {
-    pub edge: Edge,
-    pub public: Listening,
-    pub plain: SocketAddr,
-    pub tls: SocketAddr,
+pub(crate) struct Front {
+    pub(crate) edge: Edge,
+    pub(crate) public: Listening,
+    pub(crate) plain: SocketAddr,
+    pub(crate) tls: SocketAddr,
     table: TableHandle,
     routes: Mutex<HashMap<String, Arc<Route>>>,
     sessions: Mutex<HashMap<[u8; 32], Arc<LiveSession>>>,
@@ -43,18 +43,18 @@ pub struct Front {
 }
 
 /// A signed-in browser.
-pub struct Browser {
-    pub cookie: String,
-    pub session: Arc<LiveSession>,
+pub(crate) struct Browser {
+    pub(crate) cookie: String,
+    pub(crate) session: Arc<LiveSession>,
 }
 
 /// Everything a test may want to be different.
-pub struct Plan {
-    pub limits: Limits,
-    pub patience: Patience,
-    pub peers: PeerFilter,
-    pub portal: Router,
-    pub body_bytes_max: usize,
+pub(crate) struct Plan {
+    pub(crate) limits: Limits,
+    pub(crate) patience: Patience,
+    pub(crate) peers: PeerFilter,
+    pub(crate) portal: Router,
+    pub(crate) body_bytes_max: usize,
 }
 
 impl Default for Plan {
@@ -73,11 +73,11 @@ impl Default for Plan {
 }
 
 impl Front {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::planned(Plan::default()).await
     }
 
-    pub async fn with_portal(portal: Router) -> Self {
+    pub(crate) async fn with_portal(portal: Router) -> Self {
         Self::planned(Plan {
             portal,
             ..Plan::default()
@@ -86,7 +86,7 @@ impl Front {
     }
 
     /// One listener with TLS, and one without for tests that write bytes by hand.
-    pub async fn planned(plan: Plan) -> Self {
+    pub(crate) async fn planned(plan: Plan) -> Self {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
@@ -132,7 +132,7 @@ impl Front {
         }
     }
 
-    pub fn sign_in(&self, user: &str) -> Browser {
+    pub(crate) fn sign_in(&self, user: &str) -> Browser {
         let token = token::session_token();
         let session = Arc::new(LiveSession::new(
             self.id().parse().unwrap(),
@@ -149,7 +149,7 @@ impl Front {
     }
 
     /// The participant's instance answers at `address`.
-    pub fn serve(&self, owner: &str, access: Access, address: SocketAddr) -> Arc<Route> {
+    pub(crate) fn serve(&self, owner: &str, access: Access, address: SocketAddr) -> Arc<Route> {
         let generation = self.ids.load(Ordering::Relaxed);
         self.route(
             owner,
@@ -164,12 +164,12 @@ impl Front {
         )
     }
 
-    pub fn wait(&self, owner: &str, phase: Phase, reason: Option<&str>) -> Arc<Route> {
+    pub(crate) fn wait(&self, owner: &str, phase: Phase, reason: Option<&str>) -> Arc<Route> {
         let reason = reason.map(str::to_owned);
         self.route(owner, Access::Owner, State::Waiting { phase, reason })
     }
 
-    pub fn route(&self, owner: &str, access: Access, state: State) -> Arc<Route> {
+    pub(crate) fn route(&self, owner: &str, access: Access, state: State) -> Arc<Route> {
         let route = Arc::new(Route {
             owner: owner.parse().unwrap(),
             prefix: format!("/w/{owner}"),
@@ -195,11 +195,14 @@ impl Front {
         format!("{:016x}", self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub async fn wire(&self) -> TcpStream {
+    pub(crate) async fn wire(&self) -> TcpStream {
         TcpStream::connect(self.plain).await.unwrap()
     }
 
-    pub async fn tls_wire(&self, alpn: &[&str]) -> tokio_rustls::client::TlsStream<TcpStream> {
+    pub(crate) async fn tls_wire(
+        &self,
+        alpn: &[&str],
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
         let tcp = TcpStream::connect(self.tls).await.unwrap();
         let name = ServerName::try_from(HOST).unwrap();
         tls_connector(self.ca.clone(), alpn)
@@ -210,7 +213,7 @@ impl Front {
 }
 
 /// What the `tls` room will make.
-pub fn server_config(
+pub(crate) fn server_config(
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
 ) -> Arc<rustls::ServerConfig> {
@@ -224,7 +227,7 @@ pub fn server_config(
 }
 
 /// The target that a route leads to.
-pub fn target(route: &Route) -> &Target {
+pub(crate) fn target(route: &Route) -> &Target {
     match &route.state {
         State::Serving(target) => target,
         State::Waiting { .. } => panic!("the route leads nowhere"),
