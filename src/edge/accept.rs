@@ -54,7 +54,9 @@ impl<S: Serve> Acceptor<S> {
             match accepted {
                 Ok((incoming, peer)) => self.admit(incoming, peer),
                 Err(error) => {
-                    tracing::warn!(listener.name = self.name, %error, "cannot accept a connection");
+                    if self.admission.may_tell() {
+                        tracing::warn!(listener.name = self.name, %error, "cannot accept a connection");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -81,12 +83,13 @@ impl<S: Serve> Acceptor<S> {
                     .tasks
                     .spawn(async move { acceptor.contain(incoming, peer, ticket).await });
             }
-            Err(full) => tracing::warn!(
+            Err(full) if self.admission.may_tell() => tracing::warn!(
                 listener.name = self.name,
                 peer.addr = ?address,
                 connections.open = self.admission.open(),
-                "a connection is refused: {full:?} has reached its limit"
+                "connections are refused: {full:?} has reached its limit"
             ),
+            Err(_) => {}
         }
     }
 

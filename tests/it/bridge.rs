@@ -50,14 +50,7 @@ fn router(portal: Arc<Portal>) -> Router {
                 |Extension(peer): Extension<Peer>| async move { peer.0.unwrap().ip().to_string() },
             ),
         )
-        .route(
-            "/panic",
-            on_get(|| async {
-                if true {
-                    panic!("a handler's bug")
-                }
-            }),
-        )
+        .route("/panic", on_get(bug))
         .route("/broken", on_get(broken))
         .layer(DefaultBodyLimit::disable())
         .with_state(portal)
@@ -80,7 +73,11 @@ async fn hang(State(portal): State<Arc<Portal>>) {
     }
     portal.waiting.send_modify(|waiting| *waiting += 1);
     let _waiting = Waiting(&portal.waiting);
-    std::future::pending().await
+    std::future::pending::<()>().await;
+}
+
+async fn bug() {
+    panic!("a handler's bug");
 }
 
 async fn broken() -> Body {

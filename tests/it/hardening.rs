@@ -301,15 +301,12 @@ mod routers {
                     format!("{:?}", peer.0.map(|address| address.ip()))
                 }),
             )
-            .route(
-                "/panic",
-                on_get(|| async {
-                    if true {
-                        panic!("a handler's bug")
-                    }
-                }),
-            )
+            .route("/panic", on_get(bug))
             .route("/socket", on_get(tunnel))
+    }
+
+    async fn bug() {
+        panic!("a handler's bug");
     }
 
     /// Echoes whatever comes through the upgraded connection.

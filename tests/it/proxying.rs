@@ -437,6 +437,39 @@ async fn stopping_lets_a_request_in_flight_finish_and_says_goodbye() {
     assert_eq!(drained.cut, 0);
 }
 
+#[tokio::test]
+async fn stopping_lets_an_http_2_stream_finish() {
+    let (front, origin, alice) = alice().await;
+    let events = origin.events().await;
+    let wire = front.tls_wire(&["h2"]).await;
+    let (client, connection) = h2::client::handshake(wire).await.unwrap();
+    let connection = spawn(async move { connection.await.unwrap_or(()) });
+    let ask = Request::get(format!("https://{HOST}/w/red/alice/sse"))
+        .header("cookie", &alice.cookie)
+        .body(())
+        .unwrap();
+    let (response, _) = client
+        .ready()
+        .await
+        .unwrap()
+        .send_request(ask, true)
+        .unwrap();
+    let mut body = within(response).await.unwrap().into_body();
+    let finish = async {
+        events.send("the end".to_owned()).await.unwrap();
+        drop(events);
+        let mut rest = Vec::new();
+        while let Some(event) = within(body.data()).await {
+            rest.extend_from_slice(&event.unwrap());
+        }
+        rest
+    };
+    let (drained, event) = tokio::join!(front.edge.stop(Duration::from_secs(10)), finish);
+    assert_eq!(event, b"the end");
+    assert_eq!(drained.cut, 0);
+    within(connection).await.unwrap();
+}
+
 /// The kernel has said yes to it; so must we.
 #[tokio::test]
 async fn a_connection_that_waits_to_be_accepted_is_served_before_the_door_closes() {
@@ -452,10 +485,29 @@ async fn a_connection_that_waits_to_be_accepted_is_served_before_the_door_closes
     assert_eq!(drained.cut, 0);
 }
 
+/// A forward proxy's form of a target means the same place.
+#[tokio::test]
+async fn an_absolute_target_is_judged_by_its_path() {
+    let (front, _origin, alice) = alice().await;
+    let ask = |path: &str| {
+        format!(
+            "GET https://{HOST}{path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\nConnection: close\r\n\r\n",
+            alice.cookie
+        )
+    };
+    let answer = exchange_raw(front.wire().await, ask("/w/red/alice/x").as_bytes()).await;
+    assert!(answer.contains("\"target\":\"/x\""), "{answer}");
+    let answer = exchange_raw(front.wire().await, ask("/w/red/bob/x").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
 #[tokio::test]
 async fn everything_else_is_the_portal_s_or_the_gateway_s() {
     let front = Front::start().await;
     assert_eq!(fetch(&front, "/me/anything", &[]).await.text(), "portal");
+    let nowhere = fetch(&front, "/W/red/alice/", &[PAGE]).await;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+    assert!(nowhere.text().contains("<h1>Nothing here</h1>"));
     let models = fetch(&front, "/v1/models", &[]).await;
     assert_eq!(models.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(models.json()["error"]["code"], "gateway_not_available");

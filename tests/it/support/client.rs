@@ -100,7 +100,7 @@ where
         };
         tokio::select! {
             reply = exchange => reply,
-            _ = async { connection.await.ok(); std::future::pending::<()>().await } => unreachable!(),
+            () = async { connection.await.ok(); std::future::pending().await } => unreachable!(),
         }
     })
     .await
@@ -160,7 +160,7 @@ pub(crate) async fn open_socket<W: Wire>(
         request = request.header(*name, *value);
     }
     let handshake = tokio_tungstenite::client_async(request.body(()).unwrap(), wire);
-    match within(handshake).await {
+    match within(Box::pin(handshake)).await {
         Ok((socket, _)) => Ok(socket),
         Err(WsError::Http(response)) => Err(response.status()),
         Err(error) => panic!("{error}"),

@@ -93,7 +93,9 @@ impl Front {
         let dir = tempfile::tempdir().unwrap();
         let certificate = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
         let ca_file = dir.path().join("ca.pem");
-        std::fs::write(&ca_file, certificate.cert.pem()).unwrap();
+        tokio::fs::write(&ca_file, certificate.cert.pem())
+            .await
+            .unwrap();
         let mut ca = rustls::RootCertStore::empty();
         ca.add(certificate.cert.der().clone()).unwrap();
 
