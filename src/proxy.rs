@@ -29,9 +29,9 @@ use jiff::Timestamp;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, Session, http_proxy};
 
-pub use settings::{CaFileError, Settings};
+pub use settings::{CaFileError, Patience, Settings};
 
-use access::{Kind, Visitor, decide};
+use access::{Visitor, decide};
 use authority::Authority;
 use bridge::Bridge;
 use classify::{Destination, classify};
@@ -110,6 +110,7 @@ impl Public {
             _ => return Err(Refusal::Malformed),
         };
         context.record.asks_for(&header.method, target);
+        context.reader = visitor::reader(&header.method, &header.headers);
         if target.len() > limits.uri_bytes_max {
             return Err(Refusal::UriTooLong);
         }
@@ -157,7 +158,6 @@ impl Public {
             is_websocket(session),
             &authority,
         );
-        context.reads(ask.kind);
         context.record.owner = route.map(|route| route.owner.clone());
         context.record.session = signed_in.as_ref().map(|session| session.id.clone());
         let visitor = signed_in
@@ -204,13 +204,4 @@ fn is_websocket(session: &Session) -> bool {
             .headers
             .get(UPGRADE)
             .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-impl Context {
-    fn reads(&mut self, kind: Kind) {
-        self.reader = match kind {
-            Kind::Navigation => page::Reader::Person,
-            Kind::Fetch | Kind::Upgrade => page::Reader::Program,
-        };
-    }
 }

@@ -48,16 +48,25 @@ impl<S: Serve> Acceptor<S> {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = closed.cancelled() => return,
+                () = closed.cancelled() => return self.empty_backlog(&socket),
                 accepted = accept(&socket) => accepted,
             };
             match accepted {
                 Ok((incoming, peer)) => self.admit(incoming, peer),
                 Err(error) => {
-                    tracing::warn!(listener.name = self.name, %error, "cannot accept a connection");
+                    if self.admission.may_tell() {
+                        tracing::warn!(listener.name = self.name, %error, "cannot accept a connection");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Connections that the kernel has completed would be reset when the socket closes.
+    fn empty_backlog(self: &Arc<Self>, socket: &Socket) {
+        while let Some(Ok((incoming, peer))) = accept(socket).now_or_never() {
+            self.admit(incoming, peer);
         }
     }
 
@@ -74,12 +83,13 @@ impl<S: Serve> Acceptor<S> {
                     .tasks
                     .spawn(async move { acceptor.contain(incoming, peer, ticket).await });
             }
-            Err(full) => tracing::warn!(
+            Err(full) if self.admission.may_tell() => tracing::warn!(
                 listener.name = self.name,
                 peer.addr = ?address,
                 connections.open = self.admission.open(),
-                "a connection is refused: {full:?} has reached its limit"
+                "connections are refused: {full:?} has reached its limit"
             ),
+            Err(_) => {}
         }
     }
 

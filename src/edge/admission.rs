@@ -3,8 +3,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// A flood must not fill the log as well.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a connection was closed unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,7 @@ pub(super) struct Admission {
     open_max: usize,
     per_address_max: usize,
     open: Mutex<Open>,
+    told: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +45,7 @@ impl Admission {
             open_max,
             per_address_max,
             open: Mutex::default(),
+            told: Mutex::default(),
         })
     }
 
@@ -61,6 +68,16 @@ impl Admission {
             admission: Arc::clone(self),
             address,
         })
+    }
+
+    /// Is trouble with accepting worth another line in the log?
+    pub(super) fn may_tell(&self) -> bool {
+        let mut told = self.told.lock();
+        if told.is_some_and(|told| told.elapsed() < TELL_INTERVAL) {
+            return false;
+        }
+        *told = Some(Instant::now());
+        true
     }
 
     pub(super) fn open(&self) -> usize {

@@ -28,6 +28,9 @@ use super::shield::shield;
 use super::stall::Stalling;
 use super::stream::EdgeStream;
 
+/// Hyper panics at less.
+const HYPER_BUFFER_MIN: usize = 8 << 10;
+
 pub(super) struct Routed {
     pub(super) shared: Arc<Shared>,
     pub(super) router: Router,
@@ -54,7 +57,7 @@ impl Routed {
         let answer = service_fn(|request| self.answer(Arc::clone(connection), request));
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .max_buf_size(self.shared.limits.head_bytes_max)
+            .max_buf_size(self.shared.limits.head_bytes_max.max(HYPER_BUFFER_MIN))
             // The pace of the connection is what counts; hyper's own clock also runs while idle.
             .header_read_timeout(None::<Duration>)
             .serve_connection(TokioIo::new(stream), answer)
@@ -77,7 +80,7 @@ impl Routed {
     ) -> Result<Response<Body>, Infallible> {
         let in_flight = connection.begin();
         let limits = &self.shared.limits;
-        let mut response = if request.uri().to_string().len() > limits.uri_bytes_max {
+        let mut response = if target_len(request.uri()) > limits.uri_bytes_max {
             let mut refused = Response::new(Body::from("The address is too long.\n"));
             *refused.status_mut() = StatusCode::URI_TOO_LONG;
             refused
@@ -90,6 +93,11 @@ impl Routed {
         shield(response.headers_mut());
         Ok(response.map(|body| Body::new(Counted { body, in_flight })))
     }
+}
+
+fn target_len(uri: &http::Uri) -> usize {
+    uri.path_and_query()
+        .map_or(0, |target| target.as_str().len())
 }
 
 /// An upgraded connection outlives hyper's part; it counts, and can be cut, until its stream goes.

@@ -130,7 +130,7 @@ impl ProxyHttp for Public {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(context.visit()?.peer(&self.settings.limits)))
+        Ok(Box::new(context.visit()?.peer(&self.settings)))
     }
 
     async fn upstream_request_filter(

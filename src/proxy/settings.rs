@@ -28,8 +28,30 @@ pub struct Settings {
     /// with an own CA it would take away the visitor's way past the warning.
     pub hsts: Option<Duration>,
     pub limits: Limits,
+    pub patience: Patience,
     /// Bodies for the portal and the gateway; sandboxes have no limit. Handlers may set lower ones.
     pub bridged_body_bytes_max: usize,
+}
+
+/// How long an editor may take. WebSockets have no limit.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// An editor is on this machine: it accepts at once or not at all.
+    pub connect: Duration,
+    /// Silence while somebody looks at a blank tab. A paused container accepts and says nothing.
+    pub page: Duration,
+    /// Silence in any other plain response; above every long poll and quiet event stream.
+    pub fetch: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            page: Duration::from_secs(30),
+            fetch: Duration::from_mins(30),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +68,7 @@ impl Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             hsts: None,
             limits: Limits::default().within_descriptors(),
+            patience: Patience::default(),
             bridged_body_bytes_max: 32 << 20,
         }
     }

@@ -9,22 +9,14 @@ use pingora::upstreams::peer::HttpPeer;
 
 use super::access::{Entry, Kind};
 use super::authority::Authority;
+use super::settings::Settings;
 use super::upgrade::UpgradeConnector;
-use crate::edge::{Connection, Limits};
+use crate::edge::Connection;
 use crate::routing::{LiveSession, OpenSocket, Route, Target};
-
-/// An editor is on this machine: it accepts at once or not at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Node closes a connection that was idle for 5 s; one that we close before it does is never met
 /// half-closed by a request that cannot be repeated.
 const POOLED_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// Somebody looks at a blank tab. A paused container accepts and says nothing.
-const PAGE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Silence in any other plain response. Long polls and quiet event streams are well below it.
-const FETCH_PATIENCE: Duration = Duration::from_mins(30);
 
 pub(super) struct Visit {
     pub(super) route: Arc<Route>,
@@ -42,24 +34,25 @@ pub(super) struct Visit {
 impl Visit {
     /// The connector keys its pool by address and group: a new container with an old one's address
     /// never gets the old one's connections, and an upgrade always gets a connection of its own.
-    pub(super) fn peer(&self, limits: &Limits) -> HttpPeer {
+    pub(super) fn peer(&self, settings: &Settings) -> HttpPeer {
+        let patience = &settings.patience;
         let mut peer = HttpPeer::new(self.target.address, false, String::new());
         peer.group_key = self.group_key();
         let options = &mut peer.options;
-        options.connection_timeout = Some(CONNECT_TIMEOUT);
-        options.total_connection_timeout = Some(CONNECT_TIMEOUT);
-        options.write_timeout = Some(limits.stall_timeout);
+        options.connection_timeout = Some(patience.connect);
+        options.total_connection_timeout = Some(patience.connect);
+        options.write_timeout = Some(settings.limits.stall_timeout);
         options.tcp_keepalive = Some(keepalive());
         match self.kind {
             Kind::Upgrade => {
                 options.custom_l4 = Some(Arc::new(UpgradeConnector {
-                    timeout: CONNECT_TIMEOUT,
+                    timeout: patience.connect,
                 }));
                 // A custom connector's socket has no descriptor that the pool could check.
                 options.idle_timeout = Some(Duration::ZERO);
             }
-            Kind::Navigation => options.read_timeout = Some(PAGE_PATIENCE),
-            Kind::Fetch => options.read_timeout = Some(FETCH_PATIENCE),
+            Kind::Navigation => options.read_timeout = Some(patience.page),
+            Kind::Fetch => options.read_timeout = Some(patience.fetch),
         }
         if self.kind != Kind::Upgrade {
             options.idle_timeout = Some(POOLED_TIMEOUT);

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::access::{Ask, Initiator, Kind};
 use super::authority::Authority;
+use super::page::Reader;
 use crate::auth::{cookie, token};
 use crate::routing::{LiveSession, Table};
 
@@ -47,11 +48,8 @@ pub(super) fn ask(
     } else {
         Kind::Fetch
     };
-    let is_foreign = if is_upgrade {
-        is_foreign_origin(headers, authority)
-    } else {
-        !method.is_safe() && says(headers, &SEC_FETCH_SITE, "cross-site")
-    };
+    let is_foreign = (is_upgrade && is_foreign_origin(headers, authority))
+        || (!method.is_safe() && says(headers, &SEC_FETCH_SITE, "cross-site"));
     Ask {
         kind,
         initiator: if is_foreign {
@@ -59,6 +57,15 @@ pub(super) fn ask(
         } else {
             Initiator::Ours
         },
+    }
+}
+
+/// Who will read a refusal.
+pub(super) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
+    if is_navigation(method, headers) {
+        Reader::Person
+    } else {
+        Reader::Program
     }
 }
 

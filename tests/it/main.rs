@@ -11,9 +11,13 @@
 
 mod admin;
 mod architecture;
+mod bridge;
 mod cli;
+mod hardening;
 mod identity;
 mod portal;
+mod proxying;
 mod recovery;
 mod runtime;
 mod support;
+mod websocket;

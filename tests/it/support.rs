@@ -1,5 +1,8 @@
-//! The language of the tests.
+//! The language of the integration tests.
 
+pub(crate) mod client;
 pub(crate) mod contract;
 pub(crate) mod doors;
+pub(crate) mod origin;
+pub(crate) mod proxy;
 pub(crate) mod world;
