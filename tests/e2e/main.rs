@@ -1,3 +1,12 @@
 //! The story of a participant, in a real browser, with a real Docker.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod runtime;
+mod story;
