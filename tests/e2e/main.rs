@@ -11,3 +11,4 @@
 
 mod host;
 mod runtime;
+mod story;
