@@ -84,10 +84,14 @@ pub(super) async fn launch(
         Wait::No => Ok(Tally::default()),
         Wait::UntilSettled => watch(client, &whom).await,
     };
-    let instances = instances::all(client).await?;
+    // The links exist from here on and are never shown again: whatever fails, they are printed.
+    let (listed, lost) = match instances::all(client).await {
+        Ok(listed) => (listed, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
     let outcome = Outcome {
         launched,
-        instances: instances
+        instances: listed
             .into_iter()
             .filter(|view| whom.contains(&view.owner()))
             .collect(),
@@ -97,18 +101,26 @@ pub(super) async fn launch(
     if outcome.invites.len() < whom.len() {
         output.hint("whoever has no link here was given one before; `thon invites rotate GROUP/USER` makes a new one");
     }
-    settled?.verdict()
+    match lost {
+        Some(failure) => Err(failure),
+        None => settled?.verdict(),
+    }
 }
 
 fn links(outcome: &Outcome) -> String {
-    let rows: Vec<[String; 3]> = outcome
-        .instances
+    let whom = [
+        &outcome.launched.started[..],
+        &outcome.launched.unchanged[..],
+    ]
+    .concat();
+    let rows: Vec<[String; 3]> = whom
         .iter()
-        .map(|view| {
-            let owner = view.owner();
-            let invite = outcome.invites.iter().find(|new| new.owner() == owner);
-            let link = invite.map_or_else(|| view.url.clone(), |new| new.url.clone());
-            [owner.to_string(), view.state.to_string(), link]
+        .map(|owner| {
+            let view = outcome.instances.iter().find(|view| view.owner() == *owner);
+            let invite = outcome.invites.iter().find(|new| new.owner() == *owner);
+            let state = view.map_or_else(|| "unknown".to_owned(), |view| view.state.to_string());
+            let link = invite.map(|new| &new.url).or(view.map(|view| &view.url));
+            [owner.to_string(), state, link.cloned().unwrap_or_default()]
         })
         .collect();
     if rows.is_empty() {

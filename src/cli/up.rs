@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::output::{self, Output};
 use super::progress::Progress;
 use super::{Context, launch, wait};
-use crate::api::LaunchRequest;
+use crate::api::{LaunchRequest, Status};
 use crate::server::{self, Report, Up};
 
 #[derive(Debug, clap::Args)]
@@ -65,6 +65,12 @@ impl Report for Guide<'_> {
             group: None,
             demo: true,
         };
+        let status: Status = wait(client.get("/api/status"))?;
+        output::say(&format!("organizers:   {}", status.admin_url));
+        output::say(&format!(
+            "participants: {} (certificate: {}/ca)",
+            status.public_url, status.public_url
+        ));
         wait(launch::launch(
             &client,
             self.output,

@@ -64,13 +64,16 @@ fn foreground(
     telemetry::start("warn", telemetry::Format::default());
     let appliance = runtime.block_on(Appliance::start(config))?;
     let signal = runtime.spawn(shutdown::requested());
-    let told = report.ready(socket);
+    if let Err(error) = report.ready(socket) {
+        // One editor that fails must not take the doors away from all others.
+        report.step(&format!(
+            "error: {error:#}\nthe appliance runs on: see `thon status`; Ctrl-C ends it"
+        ));
+    }
     runtime.block_on(async {
-        if told.is_ok() {
-            signal.await??;
-        }
+        signal.await??;
         appliance.stop().await;
-        told
+        Ok(())
     })
 }
 
