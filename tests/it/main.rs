@@ -13,6 +13,7 @@ mod admin;
 mod architecture;
 mod bridge;
 mod cli;
+mod config_files;
 mod hardening;
 mod identity;
 mod portal;
