@@ -39,7 +39,6 @@ pub use filter::PeerFilter;
 pub use limits::Limits;
 pub use public::connection_of;
 pub use shield::{STRICT_CSP, shield};
-pub use stall::{Stalled, Stalling};
 
 use accept::{Acceptor, Serve};
 use admission::Admission;

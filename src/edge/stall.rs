@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Fails when somebody waited for the next frame longer than `patience`; time in which nobody asks
 /// does not count.
-pub struct Stalling<B> {
+pub(super) struct Stalling<B> {
     body: B,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -18,10 +18,10 @@ pub struct Stalling<B> {
 /// The client stopped sending.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body has stalled")]
-pub struct Stalled;
+pub(super) struct Stalled;
 
 impl<B> Stalling<B> {
-    pub fn new(body: B, patience: Duration) -> Self {
+    pub(super) fn new(body: B, patience: Duration) -> Self {
         Self {
             body,
             patience,

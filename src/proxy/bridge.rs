@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, TE,
@@ -186,6 +187,27 @@ async fn send(
         .write_response_header(Box::new(head), left == Some(0))
         .await?;
     while left != Some(0) {
+        let Some(bytes) = next_chunk(session, &mut body, feed).await? else {
+            break;
+        };
+        record.bytes_out += bytes.len();
+        if let Some(left) = &mut left {
+            *left = left.checked_sub(bytes.len()).ok_or_else(|| {
+                Error::explain(ErrorType::InternalError, "a body is longer than declared")
+            })?;
+        }
+        session.write_response_body(Some(bytes), false).await?;
+    }
+    session.write_response_body(None, true).await
+}
+
+/// The handler's next bytes; meanwhile its request's body goes on and the client is watched.
+async fn next_chunk(
+    session: &mut Session,
+    body: &mut Body,
+    feed: &mut Feed,
+) -> Result<Option<Bytes>> {
+    loop {
         let frame = tokio::select! {
             biased;
             frame = AssertUnwindSafe(body.frame()).catch_unwind() => frame,
@@ -194,23 +216,15 @@ async fn send(
         let Ok(frame) = frame else {
             return Error::e_explain(ErrorType::InternalError, "a body panicked");
         };
-        let Some(frame) = frame else { break };
+        let Some(frame) = frame else { return Ok(None) };
         let frame = frame.map_err(|error| {
             Error::because(ErrorType::InternalError, "a handler's body failed", error)
         })?;
-        let Ok(bytes) = frame.into_data() else {
-            continue;
-        };
-        record.bytes_out += bytes.len();
-        left = match left {
-            None => None,
-            Some(left) => Some(left.checked_sub(bytes.len()).ok_or_else(|| {
-                Error::explain(ErrorType::InternalError, "a body is longer than declared")
-            })?),
-        };
-        session.write_response_body(Some(bytes), false).await?;
+        // Trailers have no place in what browsers understand.
+        if let Ok(bytes) = frame.into_data() {
+            return Ok(Some(bytes));
+        }
     }
-    session.write_response_body(None, true).await
 }
 
 fn path_and_query(request: &pingora::http::RequestHeader) -> Result<http::Uri> {

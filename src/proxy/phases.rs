@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::STRICT_TRANSPORT_SECURITY;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -171,6 +172,9 @@ impl ProxyHttp for Public {
             return Ok(());
         };
         response::confine(response, visit)?;
+        if let Some(hsts) = &self.bridge.hsts {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(connection) = connection
         {

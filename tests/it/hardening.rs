@@ -128,10 +128,10 @@ async fn a_connection_is_kept_only_as_the_client_wants_it() {
 fn hurried() -> Plan {
     Plan {
         limits: Limits {
-            handshake_timeout: Duration::from_millis(300),
-            head_timeout: Duration::from_millis(300),
-            idle_timeout: Duration::from_millis(300),
-            stall_timeout: Duration::from_millis(300),
+            handshake_timeout: AT_ONCE,
+            head_timeout: Duration::from_millis(500),
+            idle_timeout: Duration::from_millis(500),
+            stall_timeout: Duration::from_millis(500),
             ..Limits::default()
         },
         ..Plan::default()

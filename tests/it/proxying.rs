@@ -266,10 +266,10 @@ async fn whoever_waits_sees_why_and_what_to_do() {
 
 #[tokio::test]
 async fn a_dead_container_gives_a_page_with_the_next_step_and_never_hangs() {
-    let brief = Duration::from_millis(200);
+    let brief = Duration::from_millis(300);
     let front = Front::planned(Plan {
         patience: Patience {
-            connect: brief,
+            connect: Duration::from_secs(2),
             page: brief,
             fetch: brief,
         },
@@ -333,6 +333,24 @@ async fn events_are_not_held_back() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_editor_that_wants_the_body_says_so_through_the_proxy() {
+    let (front, _origin, alice) = alice().await;
+    let mut wire = front.wire().await;
+    let ask = format!(
+        "POST /w/red/alice/upload HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\nContent-Length: 2\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        alice.cookie
+    );
+    wire.write_all(ask.as_bytes()).await.unwrap();
+    assert!(read_head(&mut wire).await.starts_with("HTTP/1.1 100"));
+    let answer = exchange_raw(wire, b"xx").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n2"),
+        "{answer}"
+    );
 }
 
 /// In lock step: the next megabyte is only made once the editor has the one before, so the proxy
@@ -406,6 +424,14 @@ async fn a_large_response_and_http_2_work_through_the_same_door() {
         body.flow_control().release_capacity(chunk.len()).unwrap();
     }
     assert_eq!(total, 3 << 20);
+    let ask = Request::get("https://PUB.example:443/w/red/alice/x")
+        .header("cookie", &alice.cookie)
+        .body(())
+        .unwrap();
+    let (response, _) = client.send_request(ask, true).unwrap();
+    let echo = within(within(response).await.unwrap().into_body().data()).await;
+    let echo = String::from_utf8(echo.unwrap().unwrap().to_vec()).unwrap();
+    assert!(echo.contains(r#"["host","pub.example"]"#), "{echo}");
     let nobody = Request::get(format!("https://{HOST}/w/red/alice/"))
         .body(())
         .unwrap();

@@ -224,7 +224,7 @@ async fn a_stuck_socket_is_cut_as_fast_as_a_quiet_one() {
 #[tokio::test]
 async fn a_silent_socket_is_not_idle() {
     let origin = Origin::start().await;
-    let brief = Duration::from_millis(100);
+    let brief = Duration::from_millis(300);
     let front = Front::planned(Plan {
         limits: Limits {
             head_timeout: brief,
@@ -241,7 +241,7 @@ async fn a_silent_socket_is_not_idle() {
     let mut socket = open_socket(front.wire().await, PATH, &headers)
         .await
         .unwrap();
-    let silence = tokio::time::timeout(5 * brief, socket.next()).await;
+    let silence = tokio::time::timeout(3 * brief, socket.next()).await;
     assert!(silence.is_err(), "{silence:?}");
     echoes(&mut socket, "still here").await;
 }
