@@ -26,6 +26,7 @@ pub(super) fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure>
         output: &context.output,
         detach: args.detach,
         bar: None,
+        said: None,
     };
     Ok(server::up(&up, context.vars, &mut guide)?)
 }
@@ -35,6 +36,8 @@ struct Guide<'a> {
     output: &'a Output,
     detach: bool,
     bar: Option<Progress>,
+    /// The last step of a bar that nobody sees.
+    said: Option<u32>,
 }
 
 impl Report for Guide<'_> {
@@ -50,9 +53,10 @@ impl Report for Guide<'_> {
                 bar.resize(wide(total));
                 bar.set(wide(done), text.to_owned());
                 // A log file has no bar, and minutes without a word look like a fault.
-                if bar.is_hidden() {
+                if bar.is_hidden() && self.said != Some(done) {
                     output::say(&format!("  {done}/{total} {text}"));
                 }
+                self.said = Some(done);
             }
             None => output::say(&format!("  {text}")),
         }
