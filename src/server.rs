@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use offline::{Report, Up, up};
+pub use offline::{Lives, Report, Up, up};
 
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
