@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod appliance;
 mod architecture;
 mod bridge;
 mod cli;
