@@ -15,7 +15,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use activity::{Activity, OpenSocket};
 pub use route::{Route, State, Target};
-pub use session::LiveSession;
+pub use session::{LiveSession, SessionInUse};
 
 use crate::domain::id::UserRef;
 use crate::domain::session::TokenHash;

@@ -16,13 +16,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use offline::{Report, Up, up};
+pub use offline::{Lives, Report, Up, up};
 
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
 use crate::auth::token;
 use crate::config::{Config, LogLevel};
 use crate::control::{self, Control, Reconciler};
+use crate::domain::workspace::WorkspaceMode;
 use crate::edge::{Door, Edge, Limits, PeerFilter};
 use crate::host::interfaces;
 use crate::portal::{self, Ca, Portal};
@@ -99,10 +100,14 @@ impl Appliance {
         raise_descriptor_limit();
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
-        privileges::drop_root(
-            &[&config.state_dir, &config.runtime_dir],
-            &config.sandbox.docker_socket,
-        )?;
+        if config.workspace.mode == WorkspaceMode::Bind {
+            tracing::warn!(
+                "root is kept: workspace.mode `bind` has to give directories to participants"
+            );
+        } else {
+            let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
+            privileges::drop_root(&ours, &config.sandbox.docker_socket)?;
+        }
         let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
         let issuer = Arc::new(Issuer::open(config, Timestamp::now())?);
         let runtime = runtime(store.identity());

@@ -8,7 +8,7 @@ use super::output::{self, Output};
 use super::progress::Progress;
 use super::{Context, launch, wait};
 use crate::api::{LaunchRequest, Status};
-use crate::server::{self, Report, Up};
+use crate::server::{self, Lives, Report, Up};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,8 +24,8 @@ pub(super) fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure>
     };
     let mut guide = Guide {
         output: &context.output,
-        detach: args.detach,
         bar: None,
+        said: None,
     };
     Ok(server::up(&up, context.vars, &mut guide)?)
 }
@@ -33,8 +33,9 @@ pub(super) fn perform(context: &Context<'_>, args: &Args) -> Result<(), Failure>
 /// Tells what happens, and launches as soon as there is somebody to ask for it.
 struct Guide<'a> {
     output: &'a Output,
-    detach: bool,
     bar: Option<Progress>,
+    /// The last step of a bar that nobody sees.
+    said: Option<u32>,
 }
 
 impl Report for Guide<'_> {
@@ -50,15 +51,16 @@ impl Report for Guide<'_> {
                 bar.resize(wide(total));
                 bar.set(wide(done), text.to_owned());
                 // A log file has no bar, and minutes without a word look like a fault.
-                if bar.is_hidden() {
+                if bar.is_hidden() && self.said != Some(done) {
                     output::say(&format!("  {done}/{total} {text}"));
                 }
+                self.said = Some(done);
             }
             None => output::say(&format!("  {text}")),
         }
     }
 
-    fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()> {
+    fn ready(&mut self, control_socket: &Path, lives: Lives) -> anyhow::Result<()> {
         self.bar = None;
         let client = Client::new(control_socket.to_owned());
         let wish = LaunchRequest {
@@ -77,10 +79,9 @@ impl Report for Guide<'_> {
             &wish,
             launch::Wait::UntilSettled,
         ))?;
-        self.output.hint(if self.detach {
-            "the appliance runs in the background: see `thon status`"
-        } else {
-            "the appliance runs until you press Ctrl-C; editors go on without it"
+        self.output.hint(match lives {
+            Lives::Apart => "the appliance runs in the background: see `thon status`",
+            Lives::Here => "the appliance runs until you press Ctrl-C; editors go on without it",
         });
         Ok(())
     }

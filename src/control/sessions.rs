@@ -138,6 +138,9 @@ impl Control {
 
     async fn flush_sessions(&self, now: Timestamp) -> Result<(), Error> {
         let table = self.table.load_full();
+        for live in table.sessions().values().filter(|live| live.is_in_use()) {
+            live.touch(now);
+        }
         let ended = self
             .blocking(move |store| {
                 Ok(store.note(|tx| {

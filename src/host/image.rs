@@ -105,7 +105,8 @@ impl Log {
             .map(str::trim_end)
             .filter(|line| !line.is_empty())
         {
-            if let Some((step, text)) = step(line) {
+            let begun = step(line);
+            if let Some((step, text)) = begun {
                 self.step = Some(step);
                 text.clone_into(&mut self.step_text);
                 self.lines.clear();
@@ -115,7 +116,7 @@ impl Log {
             self.lines.push_back(line.to_owned());
             report(Progress {
                 step: self.step,
-                text: line.to_owned(),
+                text: begun.map_or(line, |(_, text)| text).to_owned(),
             });
         }
     }

@@ -18,12 +18,14 @@ use sha2::{Digest as _, Sha256};
 use super::refusal::{Next, Refusal, Words};
 use crate::edge::shield;
 
-/// Self-contained: a page about trouble must not need a second request.
-const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;\
-padding:0 1.5rem;color:#1b1f24;background:#fff}h1{font-size:1.5rem}a{color:#0b57d0}\
-.reason{background:#f3f4f6;padding:.75rem 1rem;border-radius:.5rem;overflow-wrap:anywhere}\
-@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#14171a}a{color:#8ab4f8}\
-.reason{background:#23282d}}";
+/// Self-contained: a page about trouble must not need a second request. It looks like the portal.
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;margin:12vh auto;\
+padding:0 1rem;color:#1b2421;background:#f7f7f7}main{background:#fff;border:1px solid #d7dbd9;\
+border-radius:.75rem;padding:1rem 1.5rem}h1{font-size:1.5rem}a{display:inline-block;\
+background:#1f6f5c;color:#fff;text-decoration:none;font-weight:600;padding:.6rem 1rem;\
+border-radius:.5rem}.reason{background:#f0f2f1;padding:.75rem 1rem;border-radius:.5rem;\
+overflow-wrap:anywhere}@media(prefers-color-scheme:dark){body{color:#e4e9e7;background:#141816}\
+main{background:#1c2220;border-color:#333b38}.reason{background:#262d2a}}";
 
 #[derive(Template)]
 #[template(

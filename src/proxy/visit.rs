@@ -12,7 +12,7 @@ use super::authority::Authority;
 use super::settings::Settings;
 use super::upgrade::UpgradeConnector;
 use crate::edge::Connection;
-use crate::routing::{LiveSession, OpenSocket, Route, Target};
+use crate::routing::{LiveSession, OpenSocket, Route, SessionInUse, Target};
 
 /// Node closes a connection that was idle for 5 s; one that we close before it does is never met
 /// half-closed by a request that cannot be repeated.
@@ -28,7 +28,7 @@ pub(super) struct Visit {
     /// What the editor sees of the path, with the query.
     pub(super) rest: String,
     /// Held from the editor's `101` to the end of the tunnel.
-    pub(super) socket: Option<OpenSocket>,
+    pub(super) socket: Option<(OpenSocket, Option<SessionInUse>)>,
 }
 
 impl Visit {
@@ -71,7 +71,8 @@ impl Visit {
     /// The editor said `101`: from now on the connection is a tunnel, which ends with the container
     /// or with the visitor's session.
     pub(super) fn tunnel(&mut self, connection: &Connection) {
-        self.socket = Some(self.route.activity.open());
+        let session = self.session.as_ref().map(LiveSession::open);
+        self.socket = Some((self.route.activity.open(), session));
         connection.upgraded();
         connection.end_with(&self.target.withdrawn);
         if let Some(session) = &self.session {

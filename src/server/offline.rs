@@ -29,7 +29,16 @@ pub trait Report: Send {
 
     /// The appliance answers on its control socket. Called once, from a thread that may block; what
     /// it returns as an error ends `up` with it, but not an appliance in the background.
-    fn ready(&mut self, control_socket: &Path) -> anyhow::Result<()>;
+    fn ready(&mut self, control_socket: &Path, lives: Lives) -> anyhow::Result<()>;
+}
+
+/// How long the appliance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// In the background, or in another terminal.
+    Apart,
+    /// As long as this process.
+    Here,
 }
 
 /// With `detach` returns after `ready`; otherwise when the appliance ends. Repeated, it changes
@@ -41,13 +50,13 @@ pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<(
     let socket = config.control_socket();
     if runtime.block_on(background::answers(&socket)) {
         report.step("the appliance runs already: nothing to start");
-        return report.ready(&socket);
+        return report.ready(&socket, Lives::Apart);
     }
     runtime.block_on(prepare(&config, report))?;
     if up.detach {
         report.step("starting the appliance in the background");
         runtime.block_on(background::start(&config, &log_path(&config)))?;
-        return report.ready(&socket);
+        return report.ready(&socket, Lives::Apart);
     }
     report.step("starting the appliance");
     foreground(&runtime, &config, &socket, report)
@@ -64,7 +73,7 @@ fn foreground(
     telemetry::start("warn", telemetry::Format::default());
     let appliance = runtime.block_on(Appliance::start(config))?;
     let signal = runtime.spawn(shutdown::requested());
-    if let Err(error) = report.ready(socket) {
+    if let Err(error) = report.ready(socket, Lives::Here) {
         // One editor that fails must not take the doors away from all others.
         report.step(&format!(
             "error: {error:#}\nthe appliance runs on: see `thon status`; Ctrl-C ends it"

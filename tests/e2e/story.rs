@@ -8,6 +8,8 @@ mod browser;
 mod door;
 mod editor;
 mod machine;
+mod participant;
+mod walls;
 
 use std::time::Duration;
 

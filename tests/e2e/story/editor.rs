@@ -1,11 +1,15 @@
 //! Participants in the real editor, in real browsers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::appliance::{Appliance, SANDBOX};
 use super::browser::Browser;
+use super::participant::{
+    WORKBENCH, both_sockets_open, file_says, opens_a_terminal, opens_the_editor, signs_in, types,
+};
 use super::{alone, machine, tell, until};
 
+const ALICE: &str = "red/alice";
 const SOON: Duration = Duration::from_secs(40);
 
 #[tokio::test]
@@ -16,11 +20,12 @@ async fn alice_opens_her_link_and_works_in_her_own_editor() {
     assert_eq!(links.len(), 2, "{links:?}");
     let alice = Browser::open(&appliance.ca().await).await;
 
-    asks_before_it_signs_in(&alice, &links["red/alice"]).await;
+    asks_before_it_signs_in(&alice, &links[ALICE]).await;
     finds_the_editor_on_the_portal(&alice).await;
-    opens_two_sockets(&appliance).await;
-    types_into_a_terminal(&alice, "echo hello-$((40+2)) > /workspace/proof.txt").await;
-    let container = appliance.container("red/alice").await;
+    both_sockets_open(&appliance, ALICE).await;
+    opens_a_terminal(&alice).await;
+    types(&alice, "echo hello-$((40+2)) > /workspace/proof.txt").await;
+    let container = appliance.container(ALICE).await;
     file_says(&container, "/workspace/proof.txt", "hello-42").await;
     alice.screenshot("4-terminal").await;
     keeps_its_worker_to_itself(&alice).await;
@@ -34,59 +39,15 @@ async fn asks_before_it_signs_in(alice: &Browser, link: &str) {
     let cookies = alice.page.get_all_cookies().await.unwrap();
     assert!(cookies.is_empty(), "a GET signed in: {cookies:?}");
     button.click().await.unwrap();
-    alice.element("a.button.primary").await;
+    alice.element("form.who").await;
     assert_eq!(alice.path().await, "/", "the code left the address");
 }
 
 async fn finds_the_editor_on_the_portal(alice: &Browser) {
     alice.screenshot("2-portal").await;
-    let link = alice.element("a.button.primary").await;
-    assert_eq!(link.text().await.unwrap(), "Open my editor");
-    link.click().await.unwrap();
-    alice.element(WORKBENCH).await;
+    opens_the_editor(alice).await;
     assert_eq!(alice.path().await, "/w/red/alice/");
     alice.screenshot("3-workbench").await;
-}
-
-/// What is there when the editor can be worked with.
-const WORKBENCH: &str = ".monaco-workbench .part.statusbar .statusbar-item";
-
-async fn opens_two_sockets(appliance: &Appliance) {
-    until(SOON, async || {
-        let view = appliance.instance("red/alice").await;
-        let open = view["open_sockets"].as_u64().unwrap();
-        (open >= 2).then_some(()).ok_or(format!("{open} sockets"))
-    })
-    .await;
-}
-
-/// By the command palette, as somebody does who does not know the shortcut.
-async fn types_into_a_terminal(browser: &Browser, line: &str) {
-    const F1: &str = "\u{e031}";
-    const ENTER: &str = "\u{e007}";
-    browser.element("body").await.send_keys(F1).await.unwrap();
-    let palette = browser.element(".quick-input-widget input.input").await;
-    palette
-        .send_keys("Terminal: Create New Terminal")
-        .await
-        .unwrap();
-    browser
-        .element(".quick-input-list .monaco-list-row[aria-label*='Create New Terminal']")
-        .await;
-    browser.keys(ENTER).await;
-    let terminal = browser
-        .element(".terminal.xterm .xterm-helper-textarea")
-        .await;
-    terminal.send_keys(line).await.unwrap();
-    terminal.send_keys(ENTER).await.unwrap();
-}
-
-async fn file_says(container: &str, path: &str, text: &str) {
-    until(SOON, async || {
-        let read = machine::try_docker(&["exec", container, "cat", path])?;
-        (read == text).then_some(()).ok_or(read)
-    })
-    .await;
 }
 
 async fn keeps_its_worker_to_itself(alice: &Browser) {
@@ -105,5 +66,77 @@ async fn keeps_its_worker_to_itself(alice: &Browser) {
         let scope = scope.as_str().unwrap();
         assert!(scope.starts_with("/w/red/alice/"), "{scope}");
     }
-    tell(&format!("service workers: {scopes}"));
+}
+
+#[tokio::test]
+async fn an_open_editor_outlives_the_appliance_and_its_files_outlive_the_container() {
+    let _alone = alone().await;
+    let mut appliance = Appliance::new(SANDBOX, "{red: [alice]}");
+    let links = appliance.up().await;
+    // Browsers come back to where they were.
+    appliance.keep_ports().await;
+    let alice = Browser::open(&appliance.ca().await).await;
+    signs_in(&alice, &links[ALICE]).await;
+    opens_the_editor(&alice).await;
+    opens_a_terminal(&alice).await;
+
+    the_terminal_is_still_there(&mut appliance, &alice).await;
+    a_new_container_has_the_old_files(&appliance).await;
+    // What ran in the old container is gone, and the editor says so until it is reloaded.
+    alice.screenshot("5-container-replaced").await;
+    alice.page.refresh().await.unwrap();
+    alice.element(WORKBENCH).await;
+}
+
+async fn the_terminal_is_still_there(appliance: &mut Appliance, alice: &Browser) {
+    let container = appliance.container(ALICE).await;
+    types(alice, "MARK=abc; echo set > /workspace/set.txt").await;
+    file_says(&container, "/workspace/set.txt", "set").await;
+    both_sockets_open(appliance, ALICE).await;
+
+    appliance.kill().await;
+    let killed = Instant::now();
+    appliance.run().await;
+    let started = killed.elapsed();
+    both_sockets_open(appliance, ALICE).await;
+    let back = killed.elapsed();
+    tell(&format!(
+        "restart: answers after {started:?}, both sockets back after {back:?}"
+    ));
+    assert!(back < Duration::from_secs(30), "{back:?}");
+
+    types(alice, "echo $MARK > /workspace/mark.txt").await;
+    file_says(&container, "/workspace/mark.txt", "abc").await;
+    assert_eq!(appliance.container(ALICE).await, container);
+}
+
+async fn a_new_container_has_the_old_files(appliance: &Appliance) {
+    let before = appliance.container(ALICE).await;
+    let write = "echo w > /workspace/kept.txt; echo h > /home/vscode/kept.txt";
+    machine::docker(&["exec", &before, "sh", "-c", write]);
+    let address = address_of(&before);
+    let generation = appliance.instance(ALICE).await["generation"].as_u64();
+
+    machine::docker(&["rm", "-f", &before]);
+    let ((), took) = until(Duration::from_secs(10), async || {
+        let view = appliance.instance(ALICE).await;
+        let is_new = view["generation"].as_u64() == generation.map(|before| before + 1);
+        let is_back = is_new && view["state"] == "ready";
+        is_back.then_some(()).ok_or(format!("{view:#}"))
+    })
+    .await;
+    tell(&format!("a removed container is replaced after {took:?}"));
+
+    let after = appliance.container(ALICE).await;
+    assert_ne!(after, before);
+    assert_eq!(address_of(&after), address);
+    file_says(&after, "/workspace/kept.txt", "w").await;
+    file_says(&after, "/home/vscode/kept.txt", "h").await;
+}
+
+fn address_of(container: &str) -> String {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = machine::docker(&["inspect", "--format", format, container]);
+    assert!(!address.is_empty(), "{container} has no address");
+    address
 }
