@@ -39,6 +39,8 @@ use crate::store::{Change, Store, StoreError, View};
 /// What use cases need to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// With nobody named anywhere, `launch` makes a group to try things with.
+    pub demo: bool,
     pub groups: Vec<ConfiguredGroup>,
     pub image: String,
     pub access: Access,

@@ -7,6 +7,7 @@ mod offline;
 mod privileges;
 mod shutdown;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -296,6 +297,13 @@ impl Parts<'_> {
             (Some(domain), _) => domain.clone(),
             (None, Some(std::net::IpAddr::V6(v6))) => format!("[{v6}]"),
             (None, Some(v4)) => v4.to_string(),
+            // Whoever listens on one address is reached there only.
+            (None, None) if !config.proxy.https_listen.ip().is_unspecified() => {
+                SocketAddr::new(config.proxy.https_listen.ip(), 0)
+                    .to_string()
+                    .trim_end_matches(":0")
+                    .to_owned()
+            }
             (None, None) => interfaces::primary_address(config.sandbox.subnet)
                 .map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
         };
@@ -309,6 +317,7 @@ impl Parts<'_> {
 
 fn settings(config: &Config) -> control::Settings {
     control::Settings {
+        demo: config.demo,
         groups: config.groups.clone(),
         image: config.sandbox.image.clone(),
         access: config.sandbox.access,

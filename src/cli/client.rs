@@ -86,7 +86,7 @@ impl Client {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 Failure::new("the appliance is not running").hint(format!(
-                    "start it with `thon up` or `systemctl start thon` (nobody answers at {socket})"
+                    "start it with `thon up` or `systemctl start thon`; if root or another account started it, use `sudo` or that account (nobody answers at {socket})"
                 ))
             }
             io::ErrorKind::PermissionDenied => {

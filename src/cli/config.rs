@@ -22,7 +22,7 @@ pub(super) struct Args {
 enum Action {
     /// Every setting in force, in the form of a settings file
     Show,
-    /// Every problem at once; says nothing more when there is none
+    /// Every problem at once, or how many groups and participants there are
     Validate,
 }
 

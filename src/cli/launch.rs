@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::client::Client;
 use super::failure::Failure;
@@ -11,10 +12,15 @@ use super::progress::Progress;
 use super::words::{count, table};
 use super::{Context, instances};
 use crate::api::{
-    CreateInvitesRequest, InstanceView, LaunchRequest, LaunchResponse, NewInviteList, NewInviteView,
+    CreateInvitesRequest, InstanceView, LaunchRequest, LaunchResponse, NewInviteList,
+    NewInviteView, Status,
 };
+use crate::domain::health::Health;
 use crate::domain::id::{GroupName, UserRef};
 use crate::domain::instance::{Desired, Phase};
+
+/// How long a runtime may be away before a launch is not waited for any longer.
+const AWAY_MAX: Duration = Duration::from_secs(20);
 
 /// How often the instances are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -132,22 +138,49 @@ fn links(outcome: &Outcome) -> String {
 
 /// Looks until every instance is ready or has failed. Ctrl-C ends the looking only.
 async fn watch(client: &Client, whom: &[UserRef]) -> Result<Tally, Failure> {
-    let looking = async {
-        let progress = Progress::new(whom.len());
-        loop {
-            let tally = Tally::of(whom, &instances::all(client).await?);
-            if tally.waiting.is_empty() {
-                return Ok(tally);
-            }
-            progress.set(tally.ready, tally.sentence());
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
     tokio::select! {
-        tally = looking => tally,
+        tally = settled(client, whom) => tally,
         _ = tokio::signal::ctrl_c() => Err(Failure::new("stopped watching; the editors go on starting")
             .hint("see `thon status`")),
     }
+}
+
+async fn settled(client: &Client, whom: &[UserRef]) -> Result<Tally, Failure> {
+    let progress = Progress::new(whom.len());
+    let mut away_since: Option<Instant> = None;
+    loop {
+        let status: Status = client.get("/api/status").await?;
+        let tally = Tally::of(whom, &status.instances);
+        if tally.waiting.is_empty() {
+            return Ok(tally);
+        }
+        progress.set(tally.ready, tally.sentence());
+        match runtime_trouble(&status) {
+            None => away_since = None,
+            Some(trouble) if away_since.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX => {
+                return Err(Failure::new(format!("nothing can start: {trouble}")).hint(
+                    "the wish is kept: once this is mended the editors start by themselves",
+                ));
+            }
+            Some(_) => {}
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn runtime_trouble(status: &Status) -> Option<&str> {
+    status
+        .health
+        .parts
+        .iter()
+        .find_map(|part| match &part.health {
+            Health::Degraded { code, message }
+                if code.starts_with("THN-RUNTIME-") && code != "THN-RUNTIME-03" =>
+            {
+                Some(message.as_str())
+            }
+            _ => None,
+        })
 }
 
 /// How far a launch is.

@@ -52,6 +52,11 @@ impl Output {
 
     pub(super) fn fail(&self, failure: &Failure) -> Exit {
         for line in failure.message.lines() {
+            // An indented line goes on with the one before.
+            if line.starts_with(' ') {
+                drop(writeln!(io::stderr(), "{}", clean(line)));
+                continue;
+            }
             let word = self.word(RED, "error:");
             drop(writeln!(io::stderr(), "{word} {}", clean(line)));
         }

@@ -68,7 +68,10 @@ impl Report for Guide<'_> {
             demo: true,
         };
         let status: Status = wait(client.get("/api/status"))?;
-        output::say(&format!("organizers:   {}", status.admin_url));
+        output::say(&format!(
+            "admin:        {} (its health; organizers use `thon` on this host)",
+            status.admin_url
+        ));
         output::say(&format!(
             "participants: {} (certificate: {}/ca)",
             status.public_url, status.public_url

@@ -13,7 +13,7 @@ pub type HealthReport = Vec<(&'static str, Health)>;
 /// The stable codes of what can be wrong.
 pub(super) mod code {
     pub(in crate::control) const RUNTIME_DOWN: &str = "THN-RUNTIME-01";
-    pub(in crate::control) const RUNTIME_NETWORK: &str = "THN-RUNTIME-02";
+    pub(in crate::control) const RUNTIME_REFUSED: &str = "THN-RUNTIME-02";
     pub(in crate::control) const RUNTIME_UNKNOWN_CONTAINER: &str = "THN-RUNTIME-03";
     pub(in crate::control) const STORE_FAILED: &str = "THN-STORE-01";
 }
@@ -38,6 +38,16 @@ impl Control {
             .iter()
             .map(|(part, health)| (*part, health.clone()))
             .collect()
+    }
+
+    /// What keeps the runtime from starting anything, in words.
+    pub(super) fn runtime_trouble(&self) -> Option<String> {
+        match self.health.0.lock().get("runtime") {
+            Some(Health::Degraded { code, message }) if code != code::RUNTIME_UNKNOWN_CONTAINER => {
+                Some(message.clone())
+            }
+            _ => None,
+        }
     }
 
     /// Notes how a part is; a change goes to the log once.

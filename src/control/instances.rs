@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::control::{Control, Error};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::id::UserRef;
-use crate::domain::instance::{Access, Desired, Instance, Observed};
+use crate::domain::instance::{Access, Desired, Instance, Observed, Phase};
 use crate::domain::secret::Secret;
 
 /// An instance with what only memory knows of it.
@@ -51,9 +51,6 @@ impl Control {
             Desired::Stopped => "instance.stop",
         };
         self.change_instance(user, actor, action, move |instance, _| {
-            if desired != Desired::Removed {
-                refuse_leaving(instance)?;
-            }
             instance.desired = desired;
             // Somebody asks: the next attempt is now and not after the pause of the last failure.
             instance.observed.failures = 0;
@@ -67,7 +64,6 @@ impl Control {
         let image = self.settings.image.clone();
         let access = self.settings.access;
         self.change_instance(user, actor, "instance.recreate", move |instance, now| {
-            refuse_leaving(instance)?;
             instance.desired = Desired::Running;
             instance.image = image;
             instance.access = access;
@@ -80,7 +76,6 @@ impl Control {
     /// Stops the editor and starts it again, in the same container.
     pub async fn restart(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
         self.change_instance(user, actor, "instance.restart", |instance, _| {
-            refuse_leaving(instance)?;
             instance.desired = Desired::Running;
             instance.restart = true;
             instance.observed.failures = 0;
@@ -162,7 +157,12 @@ impl Control {
         Ok(self.with_activity(changed))
     }
 
-    fn with_activity(&self, instance: Instance) -> InstanceStatus {
+    /// Whoever waits for the runtime is told so; the record says nothing of it, since nothing was
+    /// seen of the instance itself.
+    fn with_activity(&self, mut instance: Instance) -> InstanceStatus {
+        if instance.observed.phase == Phase::Pending && instance.observed.reason.is_none() {
+            instance.observed.reason = self.runtime_trouble();
+        }
         let table = self.table.load();
         let activity = table.route_of(&instance.owner).map(|route| &route.activity);
         InstanceStatus {
@@ -170,17 +170,6 @@ impl Control {
             last_used_at: activity.and_then(|activity| activity.last_used()),
             instance,
         }
-    }
-}
-
-/// What is on its way out stays so; once it is gone, `launch` makes a new one with the same files.
-fn refuse_leaving(instance: &Instance) -> Result<(), Error> {
-    match instance.desired {
-        Desired::Removed => Err(Error::Conflict(format!(
-            "the instance of {} is being removed",
-            instance.owner
-        ))),
-        Desired::Paused | Desired::Running | Desired::Stopped => Ok(()),
     }
 }
 

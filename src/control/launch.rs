@@ -80,7 +80,7 @@ impl Control {
         let mut users: Vec<UserRef> = stored
             .chain(configured.map(|user| user.name.clone()))
             .collect();
-        if users.is_empty() && launch.demo {
+        if users.is_empty() && (launch.demo || self.settings.demo) {
             users = demo_users()?;
         }
         users.retain(|user| {
@@ -348,6 +348,7 @@ mod tests {
 
     fn settings(mode: WorkspaceMode) -> Settings {
         Settings {
+            demo: false,
             groups: Vec::new(),
             image: "image".into(),
             access: crate::domain::instance::Access::Owner,

@@ -26,6 +26,10 @@ use crate::runtime::RuntimeEvent;
 /// Even if every event was missed, nothing stays wrong for longer.
 const TICK: Duration = Duration::from_secs(30);
 
+/// An event may come before the runtime's own list shows what it tells: it is looked at again.
+const LOOKS_AFTER_EVENT: u8 = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// How long to wait for a runtime that is away before asking again.
 const AWAY: Duration = Duration::from_secs(2);
 
@@ -41,6 +45,7 @@ pub struct Reconciler {
     /// Whether the runtime has what every instance needs, as far as we know.
     prepared: bool,
     events: Option<BoxStream<'static, RuntimeEvent>>,
+    looks_left: u8,
 }
 
 impl Reconciler {
@@ -51,6 +56,7 @@ impl Reconciler {
             running: FuturesUnordered::new(),
             prepared: false,
             events: None,
+            looks_left: 0,
         }
     }
 
@@ -58,7 +64,11 @@ impl Reconciler {
     /// the next start looks again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            let pause = self.round().await;
+            let mut pause = self.round().await;
+            if self.looks_left > 0 {
+                self.looks_left -= 1;
+                pause = pause.min(LOOK_AGAIN);
+            }
             if !self.wait(pause, &shutdown).await {
                 return;
             }
@@ -123,7 +133,9 @@ impl Reconciler {
             () = shutdown.cancelled() => return false,
             () = self.control.nudge.notified() => {}
             () = tokio::time::sleep(pause) => {}
-            event = next(events) => if event.is_none() {
+            event = next(events) => if event.is_some() {
+                self.looks_left = LOOKS_AFTER_EVENT;
+            } else {
                 self.events = None;
                 // A runtime that ends its stream at once must not keep us spinning.
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -162,7 +174,7 @@ async fn perform(control: Arc<Control>, action: Action) -> Done {
 
 fn degraded(error: &Error) -> Health {
     match error {
-        Error::Conflict(words) => Health::degraded(code::RUNTIME_NETWORK, words.clone()),
+        Error::Conflict(words) => Health::degraded(code::RUNTIME_REFUSED, words.clone()),
         other => Health::degraded(code::RUNTIME_DOWN, other.to_string()),
     }
 }
@@ -171,11 +183,16 @@ fn health(plan: &Plan, observed: &[Container]) -> Health {
     if plan.unknown.is_empty() {
         return Health::Ok;
     }
+    let names: Vec<&str> = plan
+        .unknown
+        .iter()
+        .map(|id| id.get(..12).unwrap_or(id))
+        .collect();
     let message = format!(
-        "{} of {} containers with this appliance's label belong to no instance and are left alone: {}",
-        plan.unknown.len(),
+        "{} of {} containers of this appliance belong to no instance and are left alone: {} (`docker inspect` shows one, `docker rm -f` removes it)",
+        names.len(),
         observed.len(),
-        plan.unknown.join(", ")
+        names.join(", ")
     );
     Health::degraded(code::RUNTIME_UNKNOWN_CONTAINER, message)
 }

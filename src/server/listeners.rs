@@ -28,6 +28,12 @@ impl Sockets {
         private_dir(&config.runtime_dir)?;
         // First of all: it tells whether another appliance runs with the same settings.
         let control = edge::bind_unix(&config.control_socket()).await;
+        if matches!(control, Err(BindError::InUse(_))) {
+            anyhow::bail!(
+                "an appliance runs already with these settings: see `thon status` ({} is in use)",
+                config.control_socket().display()
+            );
+        }
         Ok(Self {
             control: named("the control socket", "runtime_dir", control)?,
             public: tcp(

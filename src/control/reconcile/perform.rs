@@ -239,7 +239,9 @@ impl Control {
             let now = Timestamp::now();
             let entry = AuditEntry::done(now, Actor::Appliance, "instance.forget", &instance.owner);
             store.change(&entry, |tx| {
-                if same_generation(tx, &instance)?.is_some() {
+                // Somebody may want it again since it was planned.
+                let current = same_generation(tx, &instance)?;
+                if current.is_some_and(|current| current.desired == Desired::Removed) {
                     tx.remove::<Instance>(&instance.owner.to_string())?;
                     let released = Released {
                         address: instance.address,

@@ -72,7 +72,7 @@ fn meaning(status: u16, message: String) -> RuntimeError {
     if contains(&message, "cannot allocate memory") {
         return RuntimeError::Refused(
             "the host has no memory left for another instance: stop some, or lower \
-             sandbox.resources.memory"
+             sandbox.memory"
                 .to_owned(),
         );
     }

@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, docker_answers: bool) -> anyhow::Result<()>
     let missing = missing(config, docker_answers, unprivileged_from());
     anyhow::ensure!(
         missing.is_empty(),
-        "this takes what only root has:\n{}\nor start as root: sudo thon up",
+        "start as root (`sudo thon up`), or do this first:\n{}",
         missing.join("\n")
     );
     Ok(())
@@ -30,15 +30,23 @@ fn missing(config: &Config, docker_answers: bool, unprivileged_from: u16) -> Vec
                 .to_owned(),
         );
     }
-    let ports: [(&str, SocketAddr); 3] = [
-        ("proxy.https_listen", config.proxy.https_listen),
-        ("proxy.http_listen", config.proxy.http_listen),
-        ("dashboard.port", config.dashboard.listen),
+    let ports: [(&str, SocketAddr, &str); 3] = [
+        (
+            "proxy.https_listen",
+            config.proxy.https_listen,
+            "0.0.0.0:8443",
+        ),
+        (
+            "proxy.http_listen",
+            config.proxy.http_listen,
+            "0.0.0.0:8080",
+        ),
+        ("dashboard.port", config.dashboard.listen, "8100"),
     ];
-    for (key, address) in ports {
+    for (key, address, example) in ports {
         if (1..unprivileged_from).contains(&address.port()) {
             missing.push(format!(
-                "  port {} needs root: set `{key}` in the settings to one above {}, for example 0.0.0.0:8443",
+                "  port {} needs root: set `{key}` in the settings to one above {}, for example {example}",
                 address.port(),
                 unprivileged_from - 1
             ));

@@ -157,6 +157,7 @@ fn settings(users: &[&str]) -> Settings {
         groups[at].users.push(ConfiguredUser { name, email: None });
     }
     Settings {
+        demo: false,
         groups,
         image: "thon-stand-in:1".into(),
         access: Access::Owner,
