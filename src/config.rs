@@ -2,6 +2,7 @@
 
 pub mod env;
 pub mod file;
+mod groups;
 mod read;
 pub mod validate;
 

@@ -7,7 +7,7 @@ use super::Context;
 use super::failure::Failure;
 use super::words::count;
 use crate::config::file::{self, File};
-use crate::config::{Config, ConfiguredGroup, LogLevel};
+use crate::config::{Config, LogLevel};
 use crate::domain::instance::{Access, Sudo};
 use crate::domain::workspace::WorkspaceMode;
 
@@ -67,7 +67,7 @@ fn in_force(config: &Config) -> File {
         log_level: text(&log_level(config.log_level)),
         state_dir: text(&config.state_dir.display()),
         runtime_dir: text(&config.runtime_dir.display()),
-        groups: config.groups.iter().map(group).collect(),
+        groups: file::groups(&config.groups),
         proxy: file::Proxy {
             https_listen: text(&config.proxy.https_listen),
             http_listen: text(&config.proxy.http_listen),
@@ -100,28 +100,6 @@ fn in_force(config: &Config) -> File {
                 .map(|dir| dir.display().to_string()),
         },
     }
-}
-
-fn group(group: &ConfiguredGroup) -> (String, file::Group) {
-    let users = group.users.iter().map(|user| {
-        let name = user.name.user.to_string();
-        match &user.email {
-            None => file::User::Name(name),
-            email => file::User::Map(file::UserMap {
-                name,
-                email: email.clone(),
-            }),
-        }
-    });
-    let users = users.collect();
-    let value = match &group.title {
-        None => file::Group::List(users),
-        title => file::Group::Map(file::GroupMap {
-            title: title.clone(),
-            users,
-        }),
-    };
-    (group.name.to_string(), value)
 }
 
 fn log_level(level: LogLevel) -> &'static str {

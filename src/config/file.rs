@@ -1,9 +1,12 @@
-//! The file exactly as written: serde structs, no logic. Every key is optional here; `validate`
+//! The file exactly as written: serde structs, no rules. Every key is optional here; `validate`
 //! knows what is missing and what makes sense.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_yaml::Value;
+
+use crate::config::{ConfiguredGroup, ConfiguredUser};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -13,46 +16,13 @@ pub struct File {
     pub log_level: Option<String>,
     pub state_dir: Option<String>,
     pub runtime_dir: Option<String>,
-    pub groups: BTreeMap<String, Group>,
+    /// By name; each is a list of users or a mapping, which `groups` reads.
+    pub groups: BTreeMap<String, Value>,
     pub proxy: Proxy,
     pub dashboard: Dashboard,
     pub gateway: Gateway,
     pub sandbox: Sandbox,
     pub workspace: Workspace,
-}
-
-/// `alpha: [alice, bob]`, or `alpha: {title: …, users: […]}`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum Group {
-    List(Vec<User>),
-    Map(GroupMap),
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct GroupMap {
-    #[serde(default)]
-    pub title: Option<String>,
-    #[serde(default)]
-    pub users: Vec<User>,
-}
-
-/// `alice`, or `{name: alice, email: …}`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum User {
-    Name(String),
-    Map(UserMap),
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserMap {
-    #[serde(alias = "username")]
-    pub name: String,
-    #[serde(default)]
-    pub email: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -103,4 +73,32 @@ pub enum Size {
 pub struct Workspace {
     pub mode: Option<String>,
     pub dir: Option<String>,
+}
+
+/// Groups as the file would have them: the short form where nothing is lost by it.
+pub fn groups(groups: &[ConfiguredGroup]) -> BTreeMap<String, Value> {
+    let map = |pairs: Vec<(&str, Value)>| {
+        Value::Mapping(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key.into(), value))
+                .collect(),
+        )
+    };
+    let user = |user: &ConfiguredUser| {
+        let name = Value::from(user.name.user.as_str());
+        match &user.email {
+            None => name,
+            Some(email) => map(vec![("name", name), ("email", email.as_str().into())]),
+        }
+    };
+    let group = |group: &ConfiguredGroup| {
+        let users = Value::Sequence(group.users.iter().map(user).collect());
+        let value = match &group.title {
+            None => users,
+            Some(title) => map(vec![("title", title.as_str().into()), ("users", users)]),
+        };
+        (group.name.to_string(), value)
+    };
+    groups.iter().map(group).collect()
 }

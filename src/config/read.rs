@@ -75,17 +75,17 @@ pub(super) fn parse(text: &str) -> Result<File, Problems> {
     }
     let mut problems = Problems::default();
     for key in unknown {
-        problems.add(&key, unknown_key(&key));
+        let (section, last) = key.rsplit_once('.').unwrap_or(("", &key));
+        problems.add(&key, unknown_key(last, &known_keys(section)));
     }
     Err(problems)
 }
 
-fn unknown_key(key: &str) -> String {
-    let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
-    let known = known_keys(section);
+/// What to say of a key that nobody knows, among those that are.
+pub(super) fn unknown_key(key: &str, known: &[String]) -> String {
     let nearest = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, last), candidate))
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, key), candidate))
         .min()
         .filter(|(distance, _)| *distance <= 3);
     match nearest {

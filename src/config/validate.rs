@@ -8,10 +8,8 @@ use std::str::FromStr;
 use crate::config::env::{self, Places, Vars};
 use crate::config::file::{self, File};
 use crate::config::{
-    Config, ConfiguredGroup, ConfiguredUser, Dashboard, Gateway, LogLevel, Proxy, SANDBOX_IMAGE,
-    Sandbox, Workspace,
+    Config, Dashboard, Gateway, LogLevel, Proxy, SANDBOX_IMAGE, Sandbox, Workspace, groups,
 };
-use crate::domain::id::UserRef;
 use crate::domain::instance::{Access, Resources, Sudo};
 use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
@@ -97,7 +95,7 @@ impl Validator<'_> {
             external_ip: self.external_ip(file),
             state_dir,
             runtime_dir,
-            groups: self.groups(file),
+            groups: groups::read(&file.groups, &mut self.problems),
             proxy: self.proxy(&file.proxy),
             dashboard: self.dashboard(&file.dashboard),
             gateway: Gateway {
@@ -346,60 +344,6 @@ impl Validator<'_> {
             );
         }
         Workspace { mode, dir }
-    }
-
-    fn groups(&mut self, file: &File) -> Vec<ConfiguredGroup> {
-        file.groups
-            .iter()
-            .filter_map(|(name, group)| self.group(name, group))
-            .collect()
-    }
-
-    fn group(&mut self, name: &str, group: &file::Group) -> Option<ConfiguredGroup> {
-        let key = format!("groups.{name}");
-        let (title, users) = match group {
-            file::Group::List(users) => (None, users),
-            file::Group::Map(map) => (map.title.clone(), &map.users),
-        };
-        if users.is_empty() {
-            self.problems.add(&key, "the group has no users");
-        }
-        let users = users
-            .iter()
-            .filter_map(|user| self.user(&key, name, user))
-            .collect::<Vec<_>>();
-        for (at, user) in users.iter().enumerate() {
-            if users.iter().take(at).any(|other| other.name == user.name) {
-                self.problems
-                    .add(&key, format!("`{}` is listed twice", user.name.user));
-            }
-        }
-        match name.parse() {
-            Ok(name) => Some(ConfiguredGroup { name, title, users }),
-            Err(error) => {
-                self.problems.add(&key, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn user(&mut self, key: &str, group: &str, user: &file::User) -> Option<ConfiguredUser> {
-        let (name, email) = match user {
-            file::User::Name(name) => (name, None),
-            file::User::Map(map) => (&map.name, map.email.clone()),
-        };
-        // A bad group name is reported once, by `group`.
-        let group = group.parse().ok()?;
-        match name.parse() {
-            Ok(user) => Some(ConfiguredUser {
-                name: UserRef::new(group, user),
-                email,
-            }),
-            Err(error) => {
-                self.problems.add(key, error.to_string());
-                None
-            }
-        }
     }
 }
 

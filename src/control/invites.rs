@@ -55,7 +55,10 @@ impl Control {
                     .into_iter()
                     .map(|(_, invite)| invite.user)
                     .collect();
-                let users = tx.all::<User>()?.into_iter().map(|(_, user)| user.name);
+                let all = tx.all::<User>()?.into_iter().map(|(_, user)| user);
+                let users = all
+                    .filter(|user| launch::takes_part(user, &configured))
+                    .map(|user| user.name);
                 users
                     .filter(|user| group.as_ref().is_none_or(|group| user.group == *group))
                     .filter(|user| !have.contains(user))

@@ -13,7 +13,7 @@ use crate::domain::address::{self, Released};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::id::{GroupName, InstanceId, ParseError, UserRef, WorkspaceId};
 use crate::domain::instance::{Desired, Instance, Observed};
-use crate::domain::user::{Group, User};
+use crate::domain::user::{Group, Source, User};
 use crate::domain::workspace::{Mount, Workspace, WorkspaceMode};
 use crate::store::Change;
 
@@ -71,12 +71,16 @@ impl Control {
     }
 
     fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
+        let groups = &self.settings.groups;
         let stored = self
             .view()?
             .all::<User>()?
             .into_iter()
-            .map(|(_, user)| user.name);
-        let configured = self.settings.groups.iter().flat_map(|group| &group.users);
+            .map(|(_, user)| user);
+        let stored = stored
+            .filter(|user| takes_part(user, groups))
+            .map(|user| user.name);
+        let configured = groups.iter().flat_map(|group| &group.users);
         let mut users: Vec<UserRef> = stored
             .chain(configured.map(|user| user.name.clone()))
             .collect();
@@ -140,12 +144,18 @@ fn demo_users() -> Result<Vec<UserRef>, Error> {
     parsed.map_err(|error: ParseError| Error::Internal(error.to_string()))
 }
 
+/// Somebody whose name was taken out of the file keeps their files and is not started again.
+pub(super) fn takes_part(user: &User, groups: &[ConfiguredGroup]) -> bool {
+    let mut named = groups.iter().flat_map(|group| &group.users);
+    user.source == Source::Command || named.any(|configured| configured.name == user.name)
+}
+
 /// Groups and users of the configuration that the store does not have yet.
 pub(super) fn import(tx: &Change, groups: &[ConfiguredGroup], now: Timestamp) -> Result<(), Error> {
     for group in groups {
         ensure_group(tx, &group.name, group.title.clone(), now)?;
         for user in &group.users {
-            ensure_user(tx, &user.name, user.email.clone(), now)?;
+            ensure_user(tx, &user.name, user.email.clone(), Source::File, now)?;
         }
     }
     Ok(())
@@ -174,6 +184,7 @@ fn ensure_user(
     tx: &Change,
     name: &UserRef,
     email: Option<String>,
+    source: Source,
     now: Timestamp,
 ) -> Result<(), Error> {
     let key = name.to_string();
@@ -183,6 +194,7 @@ fn ensure_user(
             &User {
                 name: name.clone(),
                 email,
+                source,
                 created_at: now,
             },
         )?;
@@ -225,7 +237,7 @@ impl Launching<'_> {
     }
 
     fn create(&self, user: &UserRef) -> Result<(), Error> {
-        ensure_user(self.tx, user, None, self.now)?;
+        ensure_user(self.tx, user, None, Source::Command, self.now)?;
         ensure_group(self.tx, &user.group, None, self.now)?;
         let instance = Instance {
             id: fresh_id::<InstanceId>()?,

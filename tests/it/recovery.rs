@@ -390,3 +390,34 @@ async fn a_group_that_does_not_exist_cannot_be_launched() {
         .unwrap_err();
     assert_eq!(error.to_string(), "there is no group blue");
 }
+
+#[tokio::test]
+async fn launched_again_while_it_is_being_removed_it_comes_back() {
+    let world = World::with(&[ALICE]);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    world
+        .fake
+        .delay(Operation::Remove, Duration::from_millis(50));
+    want(&world, ALICE, Desired::Removed).await;
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    assert_eq!(world.fake.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_taken_out_of_the_file_is_not_started_again() {
+    let mut world = World::with(&[ALICE, BOB]);
+    world.launch().await;
+    world.until(&[ALICE, BOB], Phase::Ready).await;
+    world.control.cleanup(Actor::Control).await.unwrap();
+    gone(&world, ALICE).await;
+    gone(&world, BOB).await;
+    world.kill().await;
+    world.start_again_with(&[ALICE]);
+    assert_eq!(world.launch().await.started.len(), 1);
+    assert!(matches!(
+        world.control.instance(&BOB.parse().unwrap()).await,
+        Err(Error::Missing { .. })
+    ));
+}

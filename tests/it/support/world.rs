@@ -71,6 +71,12 @@ impl World {
         self.start();
     }
 
+    /// The same with another settings file.
+    pub(crate) fn start_again_with(&mut self, users: &[&str]) {
+        self.settings = settings(users);
+        self.start_again();
+    }
+
     pub(crate) async fn launch(&self) -> Launched {
         self.control
             .launch(&Launch::default(), Actor::Control)
