@@ -81,10 +81,9 @@ impl Appliance {
         appliance
     }
 
-    /// With another way to Docker than the machine's own.
-    pub(crate) fn with_docker_at(mut self, socket: &Path) -> Self {
+    /// By another way to Docker than the machine's own.
+    pub(crate) fn reach_docker_at(&mut self, socket: &Path) {
         self.docker_host = Some(format!("unix://{}", socket.display()));
-        self
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -277,6 +276,16 @@ impl Appliance {
                 .ok_or(format!("{state}: {view:#}"))
         });
         seen.await.1
+    }
+
+    /// The lines of a `docker` listing that are this appliance's, in order.
+    pub(crate) fn labelled(&self, list: &[&str]) -> Vec<String> {
+        let appliance = machine::appliance_of(&self.bridge).expect("the network is there");
+        let label = format!("label=thon.appliance={appliance}");
+        let listed = machine::docker(&[list, &["--filter", &label]].concat());
+        let mut lines: Vec<String> = listed.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
     }
 
     pub(crate) async fn ca(&self) -> String {
