@@ -20,6 +20,7 @@ pub(crate) const SANDBOX: &str = "thon-sandbox:test";
 pub(crate) const STAND_IN: &str = "thon-stand-in:1";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thon");
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LOG_LINES: usize = 60;
 
 pub(crate) struct Appliance {
@@ -148,7 +149,7 @@ impl Appliance {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .envs(self.docker_host.iter().map(|at| ("DOCKER_HOST", at)))
             .current_dir(self.directory())
             .arg("--config")
@@ -175,7 +176,8 @@ impl Appliance {
             .arg(program)
             .args(arguments)
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
+            .env("HOME", "/nonexistent")
             .stdin(Stdio::null());
         said(&mut command).await
     }
