@@ -333,7 +333,7 @@ impl Drop for Appliance {
 
 async fn said(command: &mut Command) -> Said {
     let ended = command.kill_on_drop(true).output();
-    let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
+    let ended = tokio::time::timeout(Duration::from_mins(2), ended).await;
     let ended = ended.expect("a command ends within two minutes").unwrap();
     Said {
         code: ended.status.code(),

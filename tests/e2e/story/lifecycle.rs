@@ -43,12 +43,7 @@ async fn the_page_of_a_paused_editor_waits(
     alice: &Browser,
 ) {
     organizer(appliance, "pause", "paused").await;
-    let answer = door.page("/w/red/alice/", cookie).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(
-        answer.body.contains("Your instance is paused"),
-        "{answer:?}"
-    );
+    page_says(door, cookie, 503, "is paused").await;
     alice.goto(&format!("{}/w/red/alice/", door.origin())).await;
     alice.screenshot("7-paused").await;
     organizer(appliance, "resume", "ready").await;
@@ -69,10 +64,7 @@ async fn a_stopped_editor_is_started_by_its_participant(
     alice: &Browser,
 ) {
     organizer(appliance, "stop", "stopped").await;
-    let answer = door.page("/w/red/alice/", cookie).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    let title = "Your instance is stopped";
-    assert!(answer.body.contains(title), "{answer:?}");
+    page_says(door, cookie, 503, "is stopped").await;
     alice.goto(&format!("{}/w/red/alice/", door.origin())).await;
     alice.screenshot("8-stopped").await;
     alice.element("main a").await.click().await.unwrap();
@@ -80,10 +72,13 @@ async fn a_stopped_editor_is_started_by_its_participant(
     alice.screenshot("9-portal-stopped").await;
     assert_eq!(button.text().await.unwrap(), "Start my editor");
     button.click().await.unwrap();
-    // The portal looks again by itself.
+    the_portal_looks_again_by_itself(alice).await;
+    files_are_there(door, cookie).await;
+}
+
+async fn the_portal_looks_again_by_itself(alice: &Browser) {
     let link = alice.element("main a.button.primary").await;
     assert_eq!(link.text().await.unwrap(), "Open my editor");
-    files_are_there(door, cookie).await;
 }
 
 async fn logs_show_what_it_printed(appliance: &Appliance) {
@@ -108,9 +103,7 @@ async fn cleaning_up_keeps_the_files(appliance: &Appliance, door: &Door, cookie:
     })
     .await;
     assert_eq!(appliance.labelled(&["volume", "ls", "-q"]), volumes);
-    let answer = door.page("/w/red/alice/", cookie).await;
-    assert_eq!(answer.status, 404, "{answer:?}");
-    assert!(answer.body.contains("No instance yet"), "{answer:?}");
+    page_says(door, cookie, 404, "<h1>No ").await;
 
     appliance.launch(&[]).await;
     assert_eq!(appliance.labelled(&["volume", "ls", "-q"]), volumes);
@@ -120,6 +113,12 @@ async fn cleaning_up_keeps_the_files(appliance: &Appliance, door: &Door, cookie:
 async fn organizer(appliance: &Appliance, verb: &str, state: &str) {
     appliance.thon(&["instances", verb, ALICE]).await.well();
     appliance.until_state(ALICE, state, SOON).await;
+}
+
+async fn page_says(door: &Door, cookie: &str, status: u16, words: &str) {
+    let answer = door.page("/w/red/alice/", cookie).await;
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert!(answer.body.contains(words), "{answer:?}");
 }
 
 async fn files_are_there(door: &Door, cookie: &str) {

@@ -27,6 +27,7 @@ async fn bob_gets_to_his_editor_and_nowhere_near_alice() {
     his_window_shows_a_refusal(&bob).await;
     let door = appliance.door().await;
     no_spelling_of_her_path_helps(&door, &bob.cookie(COOKIE).await).await;
+    strangers_are_asked_to_sign_in(&door).await;
     his_own_web_site_is_confined(&appliance, &bob).await;
     sandboxes_reach_the_gateway_and_no_door(&appliance).await;
 }
@@ -93,14 +94,21 @@ async fn no_spelling_of_her_path_helps(door: &Door, cookie: &str) {
         let refusal = door.websocket(path, cookie).await.err();
         assert!(matches!(refusal, Some(403 | 404)), "{path}: {refusal:?}");
     }
-    for path in ["/w/red/alice/", "/w/red/alice/proxy/3000/"] {
-        assert_eq!(door.get(path, cookie).await.status, 403);
-        assert_eq!(door.get(path, "").await.status, 401);
-        assert_eq!(door.page(path, "").await.status, 303);
-    }
     let told = [("Cookie", cookie), ("X-Original-URL", "/w/red/alice/")];
     let answer = door.send(Method::GET, "/w/red/alice/", &told, "").await;
     assert_eq!(answer.status, 403);
+}
+
+async fn strangers_are_asked_to_sign_in(door: &Door) {
+    for path in [
+        "/w/red/alice/",
+        "/w/red/alice/proxy/3000/",
+        "/w/red/nobody/",
+    ] {
+        assert_eq!(door.get(path, "").await.status, 401);
+        assert_eq!(door.page(path, "").await.status, 303);
+        assert_eq!(door.websocket(path, "").await.err(), Some(401));
+    }
 }
 
 /// What a participant serves is on our origin, and yet it gets no further than their own session.
