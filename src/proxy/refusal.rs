@@ -240,8 +240,8 @@ impl Refusal {
     /// What to say about an error of pingora's; `None` when nobody listens any more.
     pub(super) fn of(error: &Error) -> Option<Self> {
         use ErrorType::{
-            ConnectionClosed, HTTPStatus, InvalidHTTPHeader, ReadError, ReadTimedout, WriteError,
-            WriteTimedout,
+            ConnectionClosed, H2Error, HTTPStatus, InvalidHTTPHeader, ReadError, ReadTimedout,
+            WriteError, WriteTimedout,
         };
         match (error.esource(), error.etype()) {
             (_, HTTPStatus(413)) => Some(Self::BodyTooLarge),
@@ -249,7 +249,8 @@ impl Refusal {
             (ErrorSource::Upstream, _) => Some(Self::Unreachable),
             (
                 ErrorSource::Downstream,
-                ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout,
+                // HTTP/2 ends a request without ending the connection.
+                H2Error | ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout,
             ) => None,
             (ErrorSource::Downstream, _) | (_, InvalidHTTPHeader) => Some(Self::Malformed),
             (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Self::Broken),
@@ -296,9 +297,11 @@ mod tests {
 
     #[test]
     fn a_client_that_has_gone_is_told_nothing() {
-        let mut gone = Error::new(ErrorType::ConnectionClosed);
-        gone.as_down();
-        assert_eq!(Refusal::of(&gone), None);
+        for how in [ErrorType::ConnectionClosed, ErrorType::H2Error] {
+            let mut gone = Error::new(how);
+            gone.as_down();
+            assert_eq!(Refusal::of(&gone), None);
+        }
         let mut refused = Error::new(ErrorType::ConnectRefused);
         refused.as_up();
         assert_eq!(Refusal::of(&refused), Some(Refusal::Unreachable));

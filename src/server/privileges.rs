@@ -4,10 +4,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Uid, User, chown, geteuid, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Group, Uid, User, chown, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
+
+const DOCKER_GROUP: &str = "docker";
 
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
 /// changes.
@@ -31,17 +33,22 @@ pub(super) fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::
 fn become_user(user: &User, docker_socket: &Path) -> anyhow::Result<()> {
     let name = std::ffi::CString::new(user.name.as_str())?;
     let mut groups = getgrouplist(&name, user.gid)?;
-    // Whoever owns Docker's socket on this host; usually the group `docker`.
-    if let Ok(socket) = std::fs::metadata(docker_socket)
-        && socket.gid() != 0
-    {
-        groups.push(Gid::from_raw(socket.gid()));
-    }
+    groups.extend(docker_group(docker_socket)?);
     // In this order: after setuid nothing else is allowed.
     setgroups(&groups)?;
     setgid(user.gid)?;
     setuid(user.uid)?;
     Ok(())
+}
+
+/// Whoever owns Docker's socket on this host. It may not be there yet, and later is too late to join:
+/// then the group that Docker's packages make.
+fn docker_group(docker_socket: &Path) -> anyhow::Result<Option<Gid>> {
+    let gid = match std::fs::metadata(docker_socket) {
+        Ok(socket) => Some(Gid::from_raw(socket.gid())),
+        Err(_) => Group::from_name(DOCKER_GROUP)?.map(|group| group.gid),
+    };
+    Ok(gid.filter(|gid| gid.as_raw() != 0))
 }
 
 /// Without following links: what the directory holds is ours, what a link leads to is not.

@@ -5,9 +5,14 @@
 
 mod appliance;
 mod browser;
+mod docker;
 mod door;
 mod editor;
+mod forwarder;
+mod killed;
+mod lifecycle;
 mod machine;
+mod organizer;
 mod participant;
 mod walls;
 

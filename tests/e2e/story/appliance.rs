@@ -20,6 +20,7 @@ pub(crate) const SANDBOX: &str = "thon-sandbox:test";
 pub(crate) const STAND_IN: &str = "thon-stand-in:1";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thon");
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LOG_LINES: usize = 60;
 
 pub(crate) struct Appliance {
@@ -81,10 +82,9 @@ impl Appliance {
         appliance
     }
 
-    /// With another way to Docker than the machine's own.
-    pub(crate) fn with_docker_at(mut self, socket: &Path) -> Self {
+    /// By another way to Docker than the machine's own.
+    pub(crate) fn reach_docker_at(&mut self, socket: &Path) {
         self.docker_host = Some(format!("unix://{}", socket.display()));
-        self
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -149,7 +149,7 @@ impl Appliance {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .envs(self.docker_host.iter().map(|at| ("DOCKER_HOST", at)))
             .current_dir(self.directory())
             .arg("--config")
@@ -176,7 +176,8 @@ impl Appliance {
             .arg(program)
             .args(arguments)
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
+            .env("HOME", "/nonexistent")
             .stdin(Stdio::null());
         said(&mut command).await
     }
@@ -279,6 +280,16 @@ impl Appliance {
         seen.await.1
     }
 
+    /// The lines of a `docker` listing that are this appliance's, in order.
+    pub(crate) fn labelled(&self, list: &[&str]) -> Vec<String> {
+        let appliance = machine::appliance_of(&self.bridge).expect("the network is there");
+        let label = format!("label=thon.appliance={appliance}");
+        let listed = machine::docker(&[list, &["--filter", &label]].concat());
+        let mut lines: Vec<String> = listed.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
     pub(crate) async fn ca(&self) -> String {
         self.thon(&["ca", "export", "-"]).await.well()
     }
@@ -322,7 +333,7 @@ impl Drop for Appliance {
 
 async fn said(command: &mut Command) -> Said {
     let ended = command.kill_on_drop(true).output();
-    let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
+    let ended = tokio::time::timeout(Duration::from_mins(2), ended).await;
     let ended = ended.expect("a command ends within two minutes").unwrap();
     Said {
         code: ended.status.code(),

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -34,15 +34,6 @@ pub(crate) struct Answer {
 }
 
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
-
-/// A connection's task ends with its request.
-struct Connection(AbortHandle);
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 impl Door {
     pub(crate) fn new(port: u16, ca_pem: &str) -> Self {
@@ -96,8 +87,9 @@ impl Door {
     ) -> Answer {
         let stream = TokioIo::new(self.connect().await.unwrap());
         let (mut sender, connection) = http1::handshake(stream).await.unwrap();
-        let task = tokio::spawn(connection.with_upgrades());
-        let _connection = Connection(task.abort_handle());
+        // Ends with its one request.
+        let mut task = JoinSet::new();
+        task.spawn(connection.with_upgrades());
         let mut request = Request::builder()
             .method(method)
             .uri(path)

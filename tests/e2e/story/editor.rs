@@ -1,6 +1,8 @@
 //! Participants in the real editor, in real browsers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::appliance::{Appliance, SANDBOX};
 use super::browser::Browser;

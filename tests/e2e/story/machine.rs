@@ -24,15 +24,18 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     try_docker(arguments).unwrap()
 }
 
-/// What belongs to the appliance with this network: its containers, volumes and the network itself.
-pub(crate) fn remove_all_of(network: &str) {
+/// The identity of the appliance whose network this is.
+pub(crate) fn appliance_of(network: &str) -> Option<String> {
     let format = "{{index .Labels \"thon.appliance\"}}";
-    let Ok(appliance) = try_docker(&["network", "inspect", "--format", format, network]) else {
+    let found = try_docker(&["network", "inspect", "--format", format, network]).ok()?;
+    Some(found).filter(|appliance| !appliance.is_empty())
+}
+
+/// Its containers and volumes, and the network itself.
+pub(crate) fn remove_all_of(network: &str) {
+    let Some(appliance) = appliance_of(network) else {
         return;
     };
-    if appliance.is_empty() {
-        return;
-    }
     let label = format!("label=thon.appliance={appliance}");
     for (list, remove) in [
         (&["ps", "-aq"][..], &["rm", "-f"][..]),
