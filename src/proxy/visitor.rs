@@ -25,8 +25,7 @@ pub(super) fn session(
     let value = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .find_map(cookie::find)?;
+        .find_map(|header| cookie::find(header.as_bytes()))?;
     let session = table.session(&token::hash(value))?;
     if session.has_ended(now) {
         return None;
