@@ -11,9 +11,9 @@
 //!   the organizers' pages are on another origin; nothing here ever answers about somebody else.
 //! * Every change is asked for by a form that a person submits: a request from another origin, from
 //!   `fetch` and from a frame is refused ([`own_form`]), and no page of ours can be framed.
-//! * Signing in on top of another participant's session is asked first, ends the old session and
-//!   clears what its pages left in the browser (`Clear-Site-Data`), so that a service worker or a
-//!   database of bob's is not there when alice arrives.
+//! * Signing in on top of another participant's session is asked first and ends the old session.
+//!   That, and signing out, clears what its pages left in the browser (`Clear-Site-Data`), so that a
+//!   service worker or a database of bob's is not there when alice arrives.
 
 mod agent;
 mod assets;

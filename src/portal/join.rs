@@ -131,7 +131,7 @@ async fn redeem(
 
 /// Service workers and databases of the former participant's pages must not meet the new one; the
 /// cookie is replaced, not cleared.
-const FORGET: [(HeaderName, &str); 1] = [(
+pub(super) const FORGET: [(HeaderName, &str); 1] = [(
     HeaderName::from_static("clear-site-data"),
     "\"cache\", \"storage\"",
 )];
