@@ -152,6 +152,23 @@ async fn a_wrong_code_says_what_to_do_and_many_of_them_lock_nobody_out() {
 }
 
 #[tokio::test]
+async fn guessing_does_not_write_the_audit_log_full() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut browser = house.browser();
+    for _ in 0..100 {
+        let form = format!("code={}", "x".repeat(24));
+        browser.submit("/sign-in", &form).await;
+    }
+    let entries = house.world.store.view().unwrap().audit(1_000).unwrap();
+    let tries = entries
+        .iter()
+        .filter(|entry| entry.action == "invite.redeem");
+    assert_eq!(tries.count(), 60);
+    let right = format!("code={}", house.code("red/alice").await);
+    assert_eq!(browser.submit("/sign-in", &right).await.status, 303);
+}
+
+#[tokio::test]
 async fn a_pasted_link_signs_in() {
     let house = House::launched(&EVERYBODY).await;
     let code = house.code("red/alice").await;
