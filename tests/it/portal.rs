@@ -1,6 +1,9 @@
 //! The participants' pages: signing in, one's own instance, the certificate, the plain listener.
 
-use axum::body::Body;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use http::Request;
 use thon::domain::audit::Actor;
 use thon::domain::instance::{Desired, Phase};
@@ -166,6 +169,22 @@ async fn guessing_does_not_write_the_audit_log_full() {
     assert_eq!(tries.count(), 60);
     let right = format!("code={}", house.code("red/alice").await);
     assert_eq!(browser.submit("/sign-in", &right).await.status, 303);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_drips_in_is_not_waited_for() {
+    let house = House::new(&EVERYBODY);
+    let drops = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b"a")), ()))
+    });
+    let request = Request::post("/sign-in")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(drops))
+        .unwrap();
+    let page = call(&thon::portal::router(house.portal()), request).await;
+    assert_eq!(page.status, 408);
 }
 
 #[tokio::test]
