@@ -11,9 +11,9 @@
 //!   the organizers' pages are on another origin; nothing here ever answers about somebody else.
 //! * Every change is asked for by a form that a person submits: a request from another origin, from
 //!   `fetch` and from a frame is refused ([`own_form`]), and no page of ours can be framed.
-//! * Signing in on top of another participant's session is asked first, ends the old session and
-//!   clears what its pages left in the browser (`Clear-Site-Data`), so that a service worker or a
-//!   database of bob's is not there when alice arrives.
+//! * Signing in on top of another participant's session is asked first and ends the old session.
+//!   That, and signing out, clears what its pages left in the browser (`Clear-Site-Data`), so that a
+//!   service worker or a database of bob's is not there when alice arrives.
 
 mod agent;
 mod assets;
@@ -31,10 +31,12 @@ mod standing;
 mod visit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::control::Control;
@@ -43,9 +45,13 @@ pub use plain::plain_router;
 
 use assets::Assets;
 use attempts::Attempts;
+use fault::Fault;
 
 /// The largest form that anybody has a reason to send.
 const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// From a request's head to its answer's, with the form in between.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// What the participants' pages are made from.
 #[derive(Clone)]
@@ -97,8 +103,16 @@ pub fn router(portal: Portal) -> Router {
         .fallback(fault::not_found)
         .method_not_allowed_fallback(fault::method_not_allowed)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(middleware::from_fn(in_time))
         .layer(middleware::map_response(headers::secure))
         .with_state(portal.into())
+}
+
+/// A form that drips in keeps every deadline for one chunk, and a connection for days.
+async fn in_time(request: Request, next: Next) -> Result<Response, Fault> {
+    tokio::time::timeout(ANSWER_TIME, next.run(request))
+        .await
+        .map_err(|_| Fault::TooSlow)
 }
 
 /// What a browser may have before it trusts our certificate, also without TLS.

@@ -21,10 +21,13 @@ pub fn clear() -> String {
     format!("{PARTICIPANT}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
 }
 
-/// The first value of our cookie in a `Cookie` header.
-pub fn find(header: &str) -> Option<&str> {
-    pairs(header)
-        .find(|(name, _)| *name == PARTICIPANT)
+/// The first value of our cookie in a `Cookie` header. What stands in other cookies does not matter,
+/// not even whether it is text: any page of the host may have set them.
+pub fn find(header: &[u8]) -> Option<&str> {
+    header
+        .split(|byte| *byte == b';')
+        .filter_map(|pair| std::str::from_utf8(pair).ok())
+        .find_map(|pair| pairs(pair).find(|(name, _)| *name == PARTICIPANT))
         .map(|(_, value)| value)
 }
 
@@ -59,10 +62,12 @@ mod tests {
 
     #[test]
     fn our_cookie_is_found_among_others() {
-        assert_eq!(find("a=1; __Host-thon=tok; b=2"), Some("tok"));
-        assert_eq!(find("a=1;__Host-thon=tok"), Some("tok"));
-        assert_eq!(find("x__Host-thon=tok"), None);
-        assert_eq!(find(""), None);
+        assert_eq!(find(b"a=1; __Host-thon=tok; b=2"), Some("tok"));
+        assert_eq!(find(b"a=1;__Host-thon=tok"), Some("tok"));
+        assert_eq!(find("a=\u{e9}; __Host-thon=tok".as_bytes()), Some("tok"));
+        assert_eq!(find(b"a=\xe9; __Host-thon=tok"), Some("tok"));
+        assert_eq!(find(b"x__Host-thon=tok"), None);
+        assert_eq!(find(b""), None);
     }
 
     #[test]

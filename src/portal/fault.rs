@@ -17,6 +17,8 @@ pub(super) enum Fault {
     MethodNotAllowed,
     NotFound,
     TooManyAttempts,
+    /// The request did not end in time.
+    TooSlow,
     UnknownCode,
 }
 
@@ -94,6 +96,11 @@ impl Fault {
                 "Too many wrong codes",
                 "Too many codes from your network were wrong. Wait a minute, then open the link \
                  you were given, or ask an organizer for a new one.",
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "That took too long",
+                "The rest of the form did not arrive. Go back and try it once more.",
             ),
             Self::UnknownCode => (
                 StatusCode::NOT_FOUND,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::fault::Fault;
-use super::join::Wish;
+use super::join::{self, Wish};
 use super::own_form::OwnForm;
 use super::pages::{self, BrowserRow, Card, Home, SignIn};
 use super::standing::Standing;
@@ -150,7 +150,7 @@ pub(super) async fn sign_out(
         end(&shared, &visit, viewer, &viewer.session).await?;
     }
     let cookie = AppendHeaders([(SET_COOKIE, cookie::clear())]);
-    Ok((cookie, Redirect::to("/")).into_response())
+    Ok((join::FORGET, cookie, Redirect::to("/")).into_response())
 }
 
 /// A session that has ended already is what was asked for.

@@ -63,8 +63,7 @@ fn session_token(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .find_map(cookie::find)
+        .find_map(|value| cookie::find(value.as_bytes()))
 }
 
 /// The host that the browser thinks it talks to, with its port.

@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
+use super::access::Kind;
 use super::access_log::Record;
 use super::page::{Reader, answer};
 use super::refusal::Refusal;
@@ -171,13 +172,15 @@ impl ProxyHttp for Public {
         let Some(visit) = context.visit.as_deref_mut() else {
             return Ok(());
         };
+        let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_switch && visit.kind != Kind::Upgrade {
+            return unasked_switch();
+        }
         response::confine(response, visit)?;
         if let Some(hsts) = &self.bridge.hsts {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
         }
-        if response.status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(connection) = connection
-        {
+        if is_switch && let Some(connection) = connection {
             visit.tunnel(&connection);
         }
         Ok(())
@@ -240,6 +243,14 @@ impl Public {
         context.record.bytes_out = answer(session, refusal, context.reader, hsts).await?;
         Ok(())
     }
+}
+
+/// After a `101` every byte passes as it is: to a request that asked for no tunnel a sandbox could
+/// write whole responses of its own, with headers that nobody has confined.
+fn unasked_switch() -> Result<()> {
+    let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "a 101 that nobody asked for");
+    error.as_up();
+    Err(error)
 }
 
 fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {

@@ -24,7 +24,7 @@ const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-work
 const EDITOR_WORKER: &str = "/_static/out/browser/serviceWorker.js";
 
 /// Policies and instructions for a whole origin, and what concerns one hop only.
-const DROPPED: [HeaderName; 13] = [
+const DROPPED: [HeaderName; 17] = [
     ALT_SVC,
     STRICT_TRANSPORT_SECURITY,
     SERVICE_WORKER_ALLOWED,
@@ -38,6 +38,10 @@ const DROPPED: [HeaderName; 13] = [
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("public-key-pins"),
     HeaderName::from_static("report-to"),
+    HeaderName::from_static("sec-session-registration"),
+    HeaderName::from_static("secure-session-registration"),
+    HeaderName::from_static("set-login"),
+    HeaderName::from_static("use-as-dictionary"),
 ];
 
 /// Rewrites the head of a sandbox's response, a `101` as well.
@@ -223,6 +227,8 @@ mod tests {
                 ("alt-svc", "h3=\":443\""),
                 ("strict-transport-security", "max-age=1"),
                 ("nel", "{}"),
+                ("secure-session-registration", "(ES256);path=\"/\""),
+                ("use-as-dictionary", "match=\"/*\""),
                 ("content-security-policy", "script-src 'none'"),
                 ("location", "https://elsewhere.example/"),
                 ("access-control-allow-origin", "*"),
@@ -233,6 +239,8 @@ mod tests {
             "alt-svc",
             "strict-transport-security",
             "nel",
+            "secure-session-registration",
+            "use-as-dictionary",
         ] {
             assert!(!response.headers.contains_key(gone), "{gone}");
         }

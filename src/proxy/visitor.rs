@@ -25,8 +25,7 @@ pub(super) fn session(
     let value = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .find_map(cookie::find)?;
+        .find_map(|header| cookie::find(header.as_bytes()))?;
     let session = table.session(&token::hash(value))?;
     if session.has_ended(now) {
         return None;
@@ -49,7 +48,7 @@ pub(super) fn ask(
         Kind::Fetch
     };
     let is_foreign = (is_upgrade && is_foreign_origin(headers, authority))
-        || (!method.is_safe() && says(headers, &SEC_FETCH_SITE, "cross-site"));
+        || (!method.is_safe() && is_from_elsewhere(headers));
     Ask {
         kind,
         initiator: if is_foreign {
@@ -58,6 +57,14 @@ pub(super) fn ask(
             Initiator::Ours
         },
     }
+}
+
+/// `same-site` is another origin too: another port of this host, or another participant's name below
+/// a shared domain. `SameSite` cookies travel along from there.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    ["cross-site", "same-site"]
+        .iter()
+        .any(|site| says(headers, &SEC_FETCH_SITE, site))
 }
 
 /// Who will read a refusal.
@@ -162,6 +169,11 @@ mod tests {
         );
         assert_eq!(
             asked(&Method::POST, &cross, false).initiator,
+            Initiator::Foreign
+        );
+        let neighbour = [("sec-fetch-site", "same-site")];
+        assert_eq!(
+            asked(&Method::POST, &neighbour, false).initiator,
             Initiator::Foreign
         );
         let same = [("sec-fetch-site", "same-origin")];

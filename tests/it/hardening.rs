@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::support::client::{
     AT_ONCE, exchange_raw, get, is_cut, open_socket, read_head, send, within,
 };
-use crate::support::origin::Origin;
+use crate::support::origin::{Origin, instant_upgrades};
 use crate::support::proxy::{Front, HOST, Plan};
 
 async fn raw(front: &Front, bytes: &str) -> String {
@@ -425,6 +425,19 @@ mod routers {
         read_head(&mut idle).await;
         let drained = tokio::time::timeout(3 * AT_ONCE, edge.stop(Duration::from_mins(1))).await;
         assert_eq!(drained.unwrap().cut, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_cannot_turn_an_ordinary_request_into_a_tunnel() {
+    let (address, _task) = instant_upgrades().await;
+    let front = Front::start().await;
+    front.serve("red/open", Access::Open, address);
+    for upgrade in ["", "Connection: Upgrade\r\nUpgrade: h2c\r\n"] {
+        let head = format!("GET /w/red/open/ HTTP/1.1\r\nHost: {HOST}\r\n{upgrade}\r\n");
+        let answer = raw(&front, &head).await;
+        assert_eq!(status(&answer), "502", "{answer}");
+        assert!(!answer.contains("101 Switching"), "{answer}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! The participants' pages: signing in, one's own instance, the certificate, the plain listener.
 
-use axum::body::Body;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use http::Request;
 use thon::domain::audit::Actor;
 use thon::domain::instance::{Desired, Phase};
@@ -152,6 +155,39 @@ async fn a_wrong_code_says_what_to_do_and_many_of_them_lock_nobody_out() {
 }
 
 #[tokio::test]
+async fn guessing_does_not_write_the_audit_log_full() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut browser = house.browser();
+    for _ in 0..100 {
+        let form = format!("code={}", "x".repeat(24));
+        browser.submit("/sign-in", &form).await;
+    }
+    let entries = house.world.store.view().unwrap().audit(1_000).unwrap();
+    let tries = entries
+        .iter()
+        .filter(|entry| entry.action == "invite.redeem");
+    assert_eq!(tries.count(), 60);
+    let right = format!("code={}", house.code("red/alice").await);
+    assert_eq!(browser.submit("/sign-in", &right).await.status, 303);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_drips_in_is_not_waited_for() {
+    let house = House::new(&EVERYBODY);
+    let drops = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b"a")), ()))
+    });
+    let request = Request::post("/sign-in")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(drops))
+        .unwrap();
+    let page = call(&thon::portal::router(house.portal()), request).await;
+    assert_eq!(page.status, 408);
+}
+
+#[tokio::test]
 async fn a_pasted_link_signs_in() {
     let house = House::launched(&EVERYBODY).await;
     let code = house.code("red/alice").await;
@@ -266,6 +302,8 @@ async fn signing_out_ends_the_session_and_not_only_the_cookie() {
     let stolen = alice.cookie.clone();
     let page = alice.submit("/auth/sign-out", "").await;
     assert!(page.header("set-cookie").contains("Max-Age=0"));
+    // The browser may be somebody else's next.
+    assert!(page.header("clear-site-data").contains("storage"));
     alice.cookie = stolen;
     assert_eq!(alice.get("/me/instance").await.status, 401);
 }

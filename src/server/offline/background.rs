@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nix::fcntl::OFlag;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
@@ -49,6 +50,8 @@ fn spawn(config: &Config, log: &Path) -> anyhow::Result<Child> {
         .create(true)
         .append(true)
         .mode(0o600)
+        // The directory belongs to the user that root is given up for, and this is still root.
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(log);
     let out = out.with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("this program does not know where it is")?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use nix::fcntl::OFlag;
 
 use crate::config::Vars;
 use crate::config::env::{self, Places};
@@ -50,10 +51,27 @@ fn write(path: &Path) -> std::io::Result<()> {
         .create(true)
         .truncate(true)
         .mode(0o600)
+        // Root may write into somebody's directory here.
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(&temporary)?;
     file.write_all(CONTENTS.as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
     linked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_way_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        fs::write(&theirs, "precious").unwrap();
+        std::os::unix::fs::symlink(&theirs, dir.path().join("thon.yaml.new")).unwrap();
+        assert!(write(&dir.path().join("thon.yaml")).is_err());
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     pub(crate) fake: Fake,
     pub(crate) control: Arc<Control>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     settings: Settings,
     reconciler: Option<JoinHandle<()>>,
 }
