@@ -118,6 +118,7 @@ impl Control {
                     let mut owners = Vec::new();
                     for (key, mut instance) in tx.all::<Instance>()? {
                         instance.desired = Desired::Removed;
+                        instance.observed.failures = 0;
                         tx.put(&key, &instance)?;
                         owners.push(instance.owner);
                     }

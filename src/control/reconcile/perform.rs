@@ -20,6 +20,9 @@ use crate::store::{Change, StoreError};
 /// An editor that does not answer for this long after its start has failed.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
+/// After a failure that could not be written down.
+const UNWRITTEN_PAUSE: Duration = Duration::from_secs(2);
+
 /// Between two looks at a container that starts.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,23 +33,15 @@ impl Control {
     /// Does it and says whether it succeeded; a failure is on the instance's record in words, and
     /// tried again by a later plan.
     pub(super) async fn perform(&self, action: Action) -> bool {
-        let instance = match &action {
-            Action::BringUp(instance)
-            | Action::Replace(instance)
-            | Action::Pause(instance, _)
-            | Action::Restart(instance, _)
-            | Action::Stop(instance, _) => Some(instance.clone()),
-            Action::Remove(..) | Action::Forget(_) => None,
-        };
-        let name = action.instance().to_string();
+        let instance = action.instance().clone();
         let Err(error) = self.attempt(action).await else {
             return true;
         };
-        tracing::warn!(instance = name, "an action failed: {error}");
-        if let Some(instance) = instance
-            && let Err(error) = self.note_failure(&instance, &error).await
-        {
-            tracing::error!(instance = name, "the failure was not written down: {error}");
+        tracing::warn!(instance = %instance.id, "an action failed: {error}");
+        if let Err(error) = self.note_failure(&instance, &error).await {
+            tracing::error!(instance = %instance.id, "the failure was not written down: {error}");
+            // No record says how long to wait for the next attempt.
+            sleep(UNWRITTEN_PAUSE).await;
         }
         false
     }
@@ -277,8 +272,12 @@ impl Control {
         let current = self
             .reading(move |view| Ok(view.get::<Instance>(&key)?))
             .await?;
-        let before = current.map_or_else(|| instance.observed.clone(), |current| current.observed);
-        // What will not work the next second either is tried once a minute.
+        // That something failed which nobody wants any more is no news.
+        let Some(current) = current.filter(|current| current.desired == instance.desired) else {
+            return Ok(());
+        };
+        let before = current.observed;
+        // What will not work the next second either has a longer pause from the first failure on.
         let failures = match error {
             Error::Unavailable(_) => before.failures.saturating_add(1),
             _ => before.failures.saturating_add(1).max(3),
