@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::auth::token;
 use crate::config::ConfiguredGroup;
+use crate::control::instances::next_generation;
 use crate::control::{Control, Error, Settings};
 use crate::domain::address::{self, Released};
 use crate::domain::audit::{Actor, AuditEntry};
@@ -208,7 +209,7 @@ impl Launching<'_> {
                     launched.unchanged.push(user.clone());
                     continue;
                 }
-                Some(instance) => self.restart(instance)?,
+                Some(instance) => self.start(instance)?,
                 None => self.create(user)?,
             }
             let entry = AuditEntry::done(self.now, self.actor.clone(), "instance.launch", user);
@@ -218,7 +219,13 @@ impl Launching<'_> {
         Ok(launched)
     }
 
-    fn restart(&self, mut instance: Instance) -> Result<(), Error> {
+    fn start(&self, mut instance: Instance) -> Result<(), Error> {
+        if instance.desired == Desired::Removed {
+            // What was removed does not come back: this one is made anew, with the same files.
+            instance.image.clone_from(&self.settings.image);
+            instance.restart = false;
+            next_generation(&mut instance, self.now);
+        }
         instance.desired = Desired::Running;
         instance.observed.failures = 0;
         Ok(self.tx.put(&instance.owner.to_string(), &instance)?)

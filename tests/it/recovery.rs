@@ -337,6 +337,25 @@ async fn recreate_gives_a_new_container_and_keeps_the_files() {
 }
 
 #[tokio::test]
+async fn launched_again_while_it_is_removed_it_is_made_anew_with_its_files() {
+    let mut world = World::with(&[ALICE]);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    world.fake.write(VOLUME, "notes", "mine");
+    world.kill().await;
+    world.start_again_with(|settings| settings.image = "thon-stand-in:2".into());
+    // With nobody to remove it in between.
+    world.kill().await;
+    want(&world, ALICE, Desired::Removed).await;
+    world.launch().await;
+    world.start_again();
+    world.until(&[ALICE], Phase::Ready).await;
+    assert_eq!(world.instance(ALICE).await.image, "thon-stand-in:2");
+    assert_eq!(world.fake.list().await.unwrap().len(), 1);
+    assert_eq!(world.fake.volume(VOLUME).unwrap().files["notes"], "mine");
+}
+
+#[tokio::test]
 async fn a_hundred_random_kills_leave_no_orphan_and_lose_no_file() {
     let mut world = World::with(&[ALICE]);
     world.launch().await;

@@ -234,17 +234,16 @@ impl Control {
             let now = Timestamp::now();
             let entry = AuditEntry::done(now, Actor::Appliance, "instance.forget", &instance.owner);
             store.change(&entry, |tx| {
-                // Somebody may want it again since it was planned.
-                let current = same_generation(tx, &instance)?;
-                if current.is_some_and(|current| current.desired == Desired::Removed) {
-                    tx.remove::<Instance>(&instance.owner.to_string())?;
-                    let released = Released {
-                        address: instance.address,
-                        at: now,
-                    };
-                    tx.put(&released.address.to_string(), &released)?;
-                }
-                Ok::<_, Error>(())
+                // Somebody may have launched it since: then it stays.
+                let current = same_generation(tx, &instance)?
+                    .filter(|current| current.desired == Desired::Removed)
+                    .ok_or_else(|| overtaken(&instance))?;
+                tx.remove::<Instance>(&current.owner.to_string())?;
+                let released = Released {
+                    address: current.address,
+                    at: now,
+                };
+                Ok(tx.put(&released.address.to_string(), &released)?)
             })
         })
         .await?;
