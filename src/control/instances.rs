@@ -52,6 +52,8 @@ impl Control {
         };
         self.change_instance(user, actor, action, move |instance, _| {
             instance.desired = desired;
+            // Whoever stops it and starts it a day later asked for no restart.
+            instance.restart &= desired == Desired::Running;
             // Somebody asks: the next attempt is now and not after the pause of the last failure.
             instance.observed.failures = 0;
             Ok(())

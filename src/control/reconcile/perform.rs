@@ -158,11 +158,13 @@ impl Control {
         Ok(None)
     }
 
+    /// Also not wanted any more is this start when somebody asked for another one meanwhile.
     async fn still_wanted(&self, instance: &Instance) -> Result<bool, Error> {
-        let (key, id, generation) = (
+        let (key, id, generation, restart) = (
             instance.owner.to_string(),
             instance.id.clone(),
             instance.generation,
+            instance.restart,
         );
         self.reading(move |view| {
             let current = view.get::<Instance>(&key)?;
@@ -170,6 +172,7 @@ impl Control {
                 current.id == id
                     && current.generation == generation
                     && current.desired == Desired::Running
+                    && current.restart == restart
             }))
         })
         .await
@@ -307,8 +310,10 @@ pub(super) fn put_observed(
 ) -> Result<(), StoreError> {
     if let Some(mut current) = same_generation(tx, instance)? {
         current.observed = seen.clone();
-        // It answers: whatever was asked for before has happened.
-        current.restart &= seen.phase != Phase::Ready;
+        // It answers: what was asked for before this attempt has happened, and nothing later.
+        if instance.restart && seen.phase == Phase::Ready {
+            current.restart = false;
+        }
         tx.put(&current.owner.to_string(), &current)?;
     }
     Ok(())
