@@ -49,10 +49,7 @@ impl Control {
     async fn attempt(&self, action: Action) -> Result<(), Error> {
         match action {
             Action::BringUp(instance) => self.bring_up(instance).await,
-            Action::Replace(instance) => {
-                let next = self.replace(instance).await?;
-                self.bring_up(next).await
-            }
+            Action::Replace(instance) => self.replace(instance).await,
             Action::Pause(instance, container) => {
                 self.runtime.pause(&container).await?;
                 self.saw(&instance, Phase::Paused, None).await
@@ -75,8 +72,8 @@ impl Control {
         }
     }
 
-    /// Intent before effect: the new generation is durable before its container is asked for.
-    async fn replace(&self, instance: Instance) -> Result<Instance, Error> {
+    /// Intent before effect: the next look finds the new generation and asks for its container.
+    async fn replace(&self, instance: Instance) -> Result<(), Error> {
         self.blocking(move |store| {
             let now = Timestamp::now();
             let entry =
@@ -85,11 +82,11 @@ impl Control {
                 let mut current =
                     same_generation(tx, &instance)?.ok_or_else(|| overtaken(&instance))?;
                 next_generation(&mut current, now);
-                tx.put(&current.owner.to_string(), &current)?;
-                Ok(current)
+                Ok(tx.put(&current.owner.to_string(), &current)?)
             })
         })
-        .await
+        .await?;
+        self.publish()
     }
 
     async fn bring_up(&self, instance: Instance) -> Result<(), Error> {
