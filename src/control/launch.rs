@@ -41,8 +41,8 @@ type Taken = HashSet<String>;
 impl Control {
     /// Makes records for whoever has none, wants them running, and returns at once.
     pub async fn launch(&self, launch: &Launch, actor: Actor) -> Result<Launched, Error> {
-        let users = self.selected(launch)?;
-        let taken = self.taken_volumes(&users).await;
+        let users = self.selected(launch).await?;
+        let taken = self.taken_volumes(&users).await?;
         let settings = self.settings.clone();
         let launched = self
             .blocking(move |store| {
@@ -71,12 +71,9 @@ impl Control {
         Ok(launched)
     }
 
-    fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
-        let stored = self
-            .view()?
-            .all::<User>()?
-            .into_iter()
-            .map(|(_, user)| user.name);
+    async fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
+        let stored = self.reading(|view| Ok(view.all::<User>()?)).await?;
+        let stored = stored.into_iter().map(|(_, user)| user.name);
         let configured = self.settings.groups.iter().flat_map(|group| &group.users);
         let mut users: Vec<UserRef> = stored
             .chain(configured.map(|user| user.name.clone()))
@@ -106,30 +103,33 @@ impl Control {
 
     /// Which of the names that new workspaces would get belong to somebody already. With the
     /// runtime away nobody can tell, and every name counts as taken: it gets a suffix.
-    async fn taken_volumes(&self, users: &[UserRef]) -> Taken {
+    async fn taken_volumes(&self, users: &[UserRef]) -> Result<Taken, Error> {
         let mut taken = Taken::new();
-        if self.settings.workspace_mode != WorkspaceMode::Volume {
-            return taken;
+        if self.settings.workspace_mode == WorkspaceMode::Ephemeral {
+            return Ok(taken);
         }
-        for user in users
-            .iter()
-            .filter(|user| self.workspace_of(user).is_none())
-        {
+        let workspaces = self.reading(|view| Ok(view.all::<Workspace>()?)).await?;
+        let owners: HashSet<UserRef> = workspaces
+            .into_iter()
+            .map(|(_, workspace)| workspace.owner)
+            .collect();
+        // One that does not answer is asked once: each question could take its whole deadline.
+        let mut is_away = false;
+        for user in users.iter().filter(|user| !owners.contains(user)) {
             for name in [volume_name("workspace", user), volume_name("home", user)] {
-                if self.runtime.has_volume(&name).await.unwrap_or(true) {
+                let is_taken = if is_away {
+                    true
+                } else {
+                    let answer = self.runtime.has_volume(&name).await;
+                    is_away = answer.is_err();
+                    answer.unwrap_or(true)
+                };
+                if is_taken {
                     taken.insert(name);
                 }
             }
         }
-        taken
-    }
-
-    fn workspace_of(&self, user: &UserRef) -> Option<Workspace> {
-        let workspaces = self.view().ok()?.all::<Workspace>().ok()?;
-        workspaces
-            .into_iter()
-            .map(|(_, workspace)| workspace)
-            .find(|workspace| workspace.owner == *user)
+        Ok(taken)
     }
 }
 
