@@ -196,7 +196,10 @@ impl Parts<'_> {
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
-        tasks.spawn(bridge.keep(shutdown.clone()));
+        // A listener on every address hears the bridge as well.
+        if !self.config.gateway.listen.ip().is_unspecified() {
+            tasks.spawn(bridge.keep(shutdown.clone()));
+        }
         Ok(Appliance {
             edge,
             control,
