@@ -7,7 +7,7 @@ mod offline;
 mod privileges;
 mod shutdown;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ impl Parts<'_> {
             .gateway
             .local_addr()
             .map_or(9080, |address| address.port());
-        let public_url = self.url(https_port, 443);
+        let public_url = self.url(self.config.proxy.https_listen.ip(), https_port);
         let facts = self.facts(&register, &sockets, &public_url);
         let state = AdminState {
             control: Arc::clone(&self.control),
@@ -196,7 +196,10 @@ impl Parts<'_> {
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
-        tasks.spawn(bridge.keep(shutdown.clone()));
+        // A listener on every address hears the bridge as well.
+        if !self.config.gateway.listen.ip().is_unspecified() {
+            tasks.spawn(bridge.keep(shutdown.clone()));
+        }
         Ok(Appliance {
             edge,
             control,
@@ -276,7 +279,7 @@ impl Parts<'_> {
             config_path: self.config.source.clone(),
             store_path: self.config.store_path(),
             public_url: public_url.to_owned(),
-            admin_url: self.url(admin_port, 443),
+            admin_url: self.url(self.config.dashboard.listen.ip(), admin_port),
             runtime: "docker".to_owned(),
             ca: Some(CaView {
                 path: authority.path().to_owned(),
@@ -291,23 +294,20 @@ impl Parts<'_> {
         }
     }
 
-    fn url(&self, port: u16, default_port: u16) -> String {
+    /// Where people reach this listener from elsewhere, as far as anybody can tell.
+    fn url(&self, listen: IpAddr, port: u16) -> String {
         let config = self.config;
-        let host = match (&config.proxy.domain, config.external_ip) {
+        let address = config
+            .external_ip
+            .or(Some(listen).filter(|ip| !ip.is_unspecified()))
+            .or_else(|| interfaces::primary_address(config.sandbox.subnet).map(IpAddr::V4));
+        let host = match (&config.proxy.domain, address) {
             (Some(domain), _) => domain.clone(),
-            (None, Some(std::net::IpAddr::V6(v6))) => format!("[{v6}]"),
-            (None, Some(v4)) => v4.to_string(),
-            // Whoever listens on one address is reached there only.
-            (None, None) if !config.proxy.https_listen.ip().is_unspecified() => {
-                SocketAddr::new(config.proxy.https_listen.ip(), 0)
-                    .to_string()
-                    .trim_end_matches(":0")
-                    .to_owned()
-            }
-            (None, None) => interfaces::primary_address(config.sandbox.subnet)
-                .map_or_else(|| "localhost".to_owned(), |address| address.to_string()),
+            (None, Some(IpAddr::V6(v6))) => format!("[{v6}]"),
+            (None, Some(IpAddr::V4(v4))) => v4.to_string(),
+            (None, None) => "localhost".to_owned(),
         };
-        if port == default_port {
+        if port == 443 {
             format!("https://{host}")
         } else {
             format!("https://{host}:{port}")

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -136,13 +137,18 @@ fn links(outcome: &Outcome) -> String {
     }
 }
 
-/// Looks until every instance is ready or has failed. Ctrl-C ends the looking only.
+/// Looks until every instance is ready or has failed. Ctrl-C and SIGTERM end the looking only: the
+/// links are still to be printed.
 async fn watch(client: &Client, whom: &[UserRef]) -> Result<Tally, Failure> {
+    let unwatched = |error| Failure::new(format!("signals cannot be heard: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
     tokio::select! {
-        tally = settled(client, whom) => tally,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("stopped watching; the editors go on starting")
-            .hint("see `thon status`")),
+        tally = settled(client, whom) => return tally,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
+    Err(Failure::new("stopped watching; the editors go on starting").hint("see `thon status`"))
 }
 
 async fn settled(client: &Client, whom: &[UserRef]) -> Result<Tally, Failure> {

@@ -52,6 +52,8 @@ impl Control {
         };
         self.change_instance(user, actor, action, move |instance, _| {
             instance.desired = desired;
+            // Whoever stops it and starts it a day later asked for no restart.
+            instance.restart &= desired == Desired::Running;
             // Somebody asks: the next attempt is now and not after the pause of the last failure.
             instance.observed.failures = 0;
             Ok(())
@@ -118,6 +120,7 @@ impl Control {
                     let mut owners = Vec::new();
                     for (key, mut instance) in tx.all::<Instance>()? {
                         instance.desired = Desired::Removed;
+                        instance.observed.failures = 0;
                         tx.put(&key, &instance)?;
                         owners.push(instance.owner);
                     }

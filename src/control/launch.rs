@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::auth::token;
 use crate::config::ConfiguredGroup;
+use crate::control::instances::next_generation;
 use crate::control::{Control, Error, Settings};
 use crate::domain::address::{self, Released};
 use crate::domain::audit::{Actor, AuditEntry};
@@ -40,8 +41,8 @@ type Taken = HashSet<String>;
 impl Control {
     /// Makes records for whoever has none, wants them running, and returns at once.
     pub async fn launch(&self, launch: &Launch, actor: Actor) -> Result<Launched, Error> {
-        let users = self.selected(launch)?;
-        let taken = self.taken_volumes(&users).await;
+        let users = self.selected(launch).await?;
+        let taken = self.taken_volumes(&users).await?;
         let settings = self.settings.clone();
         let launched = self
             .blocking(move |store| {
@@ -70,14 +71,12 @@ impl Control {
         Ok(launched)
     }
 
-    fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
+    async fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
         let groups = &self.settings.groups;
-        let stored = self
-            .view()?
-            .all::<User>()?
-            .into_iter()
-            .map(|(_, user)| user);
+        let stored = self.reading(|view| Ok(view.all::<User>()?)).await?;
         let stored = stored
+            .into_iter()
+            .map(|(_, user)| user)
             .filter(|user| takes_part(user, groups))
             .map(|user| user.name);
         let configured = groups.iter().flat_map(|group| &group.users);
@@ -109,30 +108,33 @@ impl Control {
 
     /// Which of the names that new workspaces would get belong to somebody already. With the
     /// runtime away nobody can tell, and every name counts as taken: it gets a suffix.
-    async fn taken_volumes(&self, users: &[UserRef]) -> Taken {
+    async fn taken_volumes(&self, users: &[UserRef]) -> Result<Taken, Error> {
         let mut taken = Taken::new();
-        if self.settings.workspace_mode != WorkspaceMode::Volume {
-            return taken;
+        if self.settings.workspace_mode == WorkspaceMode::Ephemeral {
+            return Ok(taken);
         }
-        for user in users
-            .iter()
-            .filter(|user| self.workspace_of(user).is_none())
-        {
+        let workspaces = self.reading(|view| Ok(view.all::<Workspace>()?)).await?;
+        let owners: HashSet<UserRef> = workspaces
+            .into_iter()
+            .map(|(_, workspace)| workspace.owner)
+            .collect();
+        // One that does not answer is asked once: each question could take its whole deadline.
+        let mut is_away = false;
+        for user in users.iter().filter(|user| !owners.contains(user)) {
             for name in [volume_name("workspace", user), volume_name("home", user)] {
-                if self.runtime.has_volume(&name).await.unwrap_or(true) {
+                let is_taken = if is_away {
+                    true
+                } else {
+                    let answer = self.runtime.has_volume(&name).await;
+                    is_away = answer.is_err();
+                    answer.unwrap_or(true)
+                };
+                if is_taken {
                     taken.insert(name);
                 }
             }
         }
-        taken
-    }
-
-    fn workspace_of(&self, user: &UserRef) -> Option<Workspace> {
-        let workspaces = self.view().ok()?.all::<Workspace>().ok()?;
-        workspaces
-            .into_iter()
-            .map(|(_, workspace)| workspace)
-            .find(|workspace| workspace.owner == *user)
+        Ok(taken)
     }
 }
 
@@ -220,7 +222,7 @@ impl Launching<'_> {
                     launched.unchanged.push(user.clone());
                     continue;
                 }
-                Some(instance) => self.restart(instance)?,
+                Some(instance) => self.start(instance)?,
                 None => self.create(user)?,
             }
             let entry = AuditEntry::done(self.now, self.actor.clone(), "instance.launch", user);
@@ -230,7 +232,13 @@ impl Launching<'_> {
         Ok(launched)
     }
 
-    fn restart(&self, mut instance: Instance) -> Result<(), Error> {
+    fn start(&self, mut instance: Instance) -> Result<(), Error> {
+        if instance.desired == Desired::Removed {
+            // What was removed does not come back: this one is made anew, with the same files.
+            instance.image.clone_from(&self.settings.image);
+            instance.restart = false;
+            next_generation(&mut instance, self.now);
+        }
         instance.desired = Desired::Running;
         instance.observed.failures = 0;
         Ok(self.tx.put(&instance.owner.to_string(), &instance)?)

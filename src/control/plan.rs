@@ -16,28 +16,28 @@ use crate::domain::instance::{Container, ContainerState, Desired, Instance, Obse
 pub enum Action {
     /// Create if needed, start if needed, wait until the editor answers.
     BringUp(Instance),
-    /// The container is gone: a new generation is written down, then brought up.
+    /// The container is gone: a new generation is written down, to be brought up next.
     Replace(Instance),
     Pause(Instance, String),
     /// Stop, and bring up again.
     Restart(Instance, String),
     Stop(Instance, String),
     /// A container that nobody wants any more; its volumes stay.
-    Remove(InstanceId, String),
+    Remove(Instance, String),
     /// Nothing is left of an instance that was to be removed: the record goes.
     Forget(Instance),
 }
 
 impl Action {
-    pub fn instance(&self) -> &InstanceId {
+    pub fn instance(&self) -> &Instance {
         match self {
             Self::BringUp(instance)
             | Self::Replace(instance)
             | Self::Pause(instance, _)
             | Self::Restart(instance, _)
             | Self::Stop(instance, _)
-            | Self::Forget(instance) => &instance.id,
-            Self::Remove(id, _) => id,
+            | Self::Remove(instance, _)
+            | Self::Forget(instance) => instance,
         }
     }
 }
@@ -86,32 +86,49 @@ pub fn plan(
 }
 
 fn step(plan: &mut Plan, instance: &Instance, containers: &[&Container], now: Timestamp) {
-    // An older generation holds the address: it goes before anything else happens.
-    if let Some(stale) = containers
+    let stale = containers
         .iter()
-        .find(|container| container.generation != instance.generation)
-    {
-        plan.actions
-            .push(Action::Remove(instance.id.clone(), stale.id.clone()));
+        .find(|container| container.generation != instance.generation);
+    let action = if let Some(stale) = stale {
+        // An older generation holds the address: it goes before anything else happens.
+        Some(Action::Remove(instance.clone(), stale.id.clone()))
+    } else {
+        let current = containers.first().copied();
+        let seen = seen(instance, current, now);
+        if seen != instance.observed {
+            plan.seen.push((instance.clone(), seen));
+        }
+        next(instance, current)
+    };
+    let Some(action) = action else {
         return;
-    }
-    let current = containers.first().copied();
-    let seen = seen(instance, current, now);
-    if seen != instance.observed {
-        plan.seen.push((instance.clone(), seen));
-    }
-    match instance.desired {
-        Desired::Removed => plan.actions.push(match current {
-            Some(container) => Action::Remove(instance.id.clone(), container.id.clone()),
-            None => Action::Forget(instance.clone()),
-        }),
-        Desired::Running => run(plan, instance, current, now),
-        Desired::Stopped => stop(plan, instance, current),
-        Desired::Paused => pause(plan, instance, current),
+    };
+    match wait(&instance.observed, now) {
+        None => plan.actions.push(action),
+        Some(wait) => {
+            plan.retry_in = Some(plan.retry_in.map_or(wait, |earlier| earlier.min(wait)));
+        }
     }
 }
 
-fn run(plan: &mut Plan, instance: &Instance, current: Option<&Container>, now: Timestamp) {
+/// What there is to do, or nothing when all is as wanted.
+fn next(instance: &Instance, current: Option<&Container>) -> Option<Action> {
+    match instance.desired {
+        Desired::Removed => Some(match current {
+            Some(container) => Action::Remove(instance.clone(), container.id.clone()),
+            None => Action::Forget(instance.clone()),
+        }),
+        Desired::Running => run(instance, current),
+        Desired::Stopped => current
+            .filter(|container| is_alive(container))
+            .map(|container| Action::Stop(instance.clone(), container.id.clone())),
+        Desired::Paused => current
+            .filter(|container| container.state == ContainerState::Running)
+            .map(|container| Action::Pause(instance.clone(), container.id.clone())),
+    }
+}
+
+fn run(instance: &Instance, current: Option<&Container>) -> Option<Action> {
     let is_up = current.is_some_and(|container| {
         container.state == ContainerState::Running
             && instance.observed.phase == Phase::Ready
@@ -119,41 +136,23 @@ fn run(plan: &mut Plan, instance: &Instance, current: Option<&Container>, now: T
             && instance.observed.endpoint == container.endpoint
     });
     if is_up && !instance.restart {
-        return;
+        return None;
     }
-    if let Some(wait) = wait(&instance.observed, now) {
-        plan.retry_in = Some(plan.retry_in.map_or(wait, |earlier| earlier.min(wait)));
-        return;
-    }
-    plan.actions.push(match current {
+    Some(match current {
         Some(container) if instance.restart && is_alive(container) => {
             Action::Restart(instance.clone(), container.id.clone())
         }
         None if instance.observed.container.is_some() => Action::Replace(instance.clone()),
         _ => Action::BringUp(instance.clone()),
-    });
-}
-
-fn stop(plan: &mut Plan, instance: &Instance, current: Option<&Container>) {
-    if let Some(container) = current.filter(|container| is_alive(container)) {
-        plan.actions
-            .push(Action::Stop(instance.clone(), container.id.clone()));
-    }
+    })
 }
 
 fn is_alive(container: &Container) -> bool {
-    matches!(
-        container.state,
-        ContainerState::Running | ContainerState::Paused
-    )
-}
-
-fn pause(plan: &mut Plan, instance: &Instance, current: Option<&Container>) {
-    if let Some(container) = current
-        && container.state == ContainerState::Running
-    {
-        plan.actions
-            .push(Action::Pause(instance.clone(), container.id.clone()));
+    match &container.state {
+        ContainerState::Running | ContainerState::Paused => true,
+        // The runtime starts an editor again that ends at once; only a stop makes an end of it.
+        ContainerState::Other(word) => word == "restarting",
+        ContainerState::Created | ContainerState::Exited { .. } => false,
     }
 }
 
@@ -169,7 +168,7 @@ fn seen(instance: &Instance, current: Option<&Container>, now: Timestamp) -> Obs
             code,
             out_of_memory,
         }) => exited(instance, *code, *out_of_memory),
-        Some(ContainerState::Created) if instance.desired == Desired::Stopped => {
+        Some(ContainerState::Created) if instance.desired != Desired::Running => {
             (Phase::Stopped, None)
         }
         // A failed attempt keeps its reason on display until the next one succeeds.

@@ -37,6 +37,9 @@ const AWAY: Duration = Duration::from_secs(2);
 /// each of them later.
 const ACTIONS_MAX: usize = 16;
 
+/// As many more for what ends something: it never waits behind editors that do not answer.
+const ENDS_MAX: usize = 16;
+
 /// Ends when shut down. There is one in a process.
 pub struct Reconciler {
     control: Arc<Control>,
@@ -64,7 +67,9 @@ impl Reconciler {
     /// the next start looks again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            let mut pause = self.round().await;
+            let Some(mut pause) = shutdown.run_until_cancelled(self.round()).await else {
+                return;
+            };
             if self.looks_left > 0 {
                 self.looks_left -= 1;
                 pause = pause.min(LOOK_AGAIN);
@@ -82,7 +87,8 @@ impl Reconciler {
             Err(error) => {
                 self.events = None;
                 self.prepared = false;
-                self.control.report("runtime", degraded(&error));
+                let (part, health) = degraded(&error);
+                self.control.report(part, health);
                 AWAY
             }
         }
@@ -115,11 +121,12 @@ impl Reconciler {
         }
         self.control.report("store", Health::Ok);
         for action in plan.actions {
-            if self.running.len() >= ACTIONS_MAX {
+            let reserved = if ends(&action) { ENDS_MAX } else { 0 };
+            if self.running.len() >= ACTIONS_MAX + reserved {
                 // The end of any action is the next look.
-                break;
+                continue;
             }
-            self.busy.insert(action.instance().clone());
+            self.busy.insert(action.instance().id.clone());
             self.running
                 .push(Box::pin(perform(Arc::clone(&self.control), action)));
         }
@@ -164,7 +171,7 @@ struct Done {
 }
 
 async fn perform(control: Arc<Control>, action: Action) -> Done {
-    let instance = action.instance().clone();
+    let instance = action.instance().id.clone();
     let succeeded = control.perform(action).await;
     Done {
         instance,
@@ -172,11 +179,21 @@ async fn perform(control: Arc<Control>, action: Action) -> Done {
     }
 }
 
-fn degraded(error: &Error) -> Health {
-    match error {
-        Error::Conflict(words) => Health::degraded(code::RUNTIME_REFUSED, words.clone()),
-        other => Health::degraded(code::RUNTIME_DOWN, other.to_string()),
+fn ends(action: &Action) -> bool {
+    match action {
+        Action::Pause(..) | Action::Stop(..) | Action::Remove(..) | Action::Forget(_) => true,
+        Action::BringUp(_) | Action::Replace(_) | Action::Restart(..) => false,
     }
+}
+
+/// Which part a look failed at, and how that part is.
+fn degraded(error: &Error) -> (&'static str, Health) {
+    let (part, code) = match error {
+        Error::Internal(_) => ("store", code::STORE_FAILED),
+        Error::Conflict(_) => ("runtime", code::RUNTIME_REFUSED),
+        _ => ("runtime", code::RUNTIME_DOWN),
+    };
+    (part, Health::degraded(code, error.to_string()))
 }
 
 fn health(plan: &Plan, observed: &[Container]) -> Health {

@@ -86,6 +86,10 @@ fn names(config: &Config) -> Names {
         .into_iter()
         .map(IpAddr::V4)
         .chain(loopback);
+    let listening = [config.proxy.https_listen, config.dashboard.listen]
+        .map(|listen| listen.ip())
+        .into_iter()
+        .filter(|ip| !ip.is_unspecified());
     // A host name that is no DNS name (`my_host`) cannot stand in a certificate, and nobody can
     // visit it either.
     let valid = |name: &String| {
@@ -97,6 +101,6 @@ fn names(config: &Config) -> Names {
             .flatten()
             .filter(|name| !name.is_empty())
             .filter(valid),
-        addresses.chain(config.external_ip),
+        addresses.chain(listening).chain(config.external_ip),
     )
 }

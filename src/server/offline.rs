@@ -48,7 +48,7 @@ pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<(
     let config = config::load(path.as_deref(), vars)?;
     let runtime = workers()?;
     let socket = config.control_socket();
-    if runtime.block_on(background::answers(&socket)) {
+    if runtime.block_on(background::is_there(&socket)) {
         report.step("the appliance runs already: nothing to start");
         return report.ready(&socket, Lives::Apart);
     }
@@ -73,7 +73,11 @@ fn foreground(
     telemetry::start("warn", telemetry::Format::default());
     let appliance = runtime.block_on(Appliance::start(config))?;
     let signal = runtime.spawn(shutdown::requested());
-    if let Err(error) = report.ready(socket, Lives::Here) {
+    let ready = report.ready(socket, Lives::Here);
+    // Whoever ended it while it was watched knows that it ends.
+    if let Err(error) = ready
+        && !signal.is_finished()
+    {
         // One editor that fails must not take the doors away from all others.
         report.step(&format!(
             "error: {error:#}\nthe appliance runs on: see `thon status`; Ctrl-C ends it"

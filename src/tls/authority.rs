@@ -31,6 +31,9 @@ const LEAF_LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Participants' laptops have wrong clocks.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(24);
 
+const CERTIFICATE: &str = "rootCA.crt";
+const KEY: &str = "rootCA.key";
+
 /// The names and addresses that a leaf certificate is for, each once and in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -62,10 +65,10 @@ impl Authority {
     /// pair, or one that does not fit, is an error: to overwrite it would end the trust of every
     /// browser that has it.
     pub fn open(dir: &Path, label: &str, now: Timestamp) -> Result<Self, TlsError> {
-        let (crt, key) = (dir.join("rootCA.crt"), dir.join("rootCA.key"));
+        let (crt, key) = (dir.join(CERTIFICATE), dir.join(KEY));
         match (crt.exists(), key.exists()) {
             (true, true) => Self::read(&crt, &key),
-            (false, false) => Self::make(dir, &crt, &key, label, now),
+            (false, false) => Self::make(dir, label, now),
             (has_crt, _) => {
                 let missing = if has_crt { &key } else { &crt };
                 Err(TlsError::Damaged(format!(
@@ -104,30 +107,27 @@ impl Authority {
         })
     }
 
-    fn make(
-        dir: &Path,
-        crt: &Path,
-        key: &Path,
-        label: &str,
-        now: Timestamp,
-    ) -> Result<Self, TlsError> {
+    /// In a directory of another name first, so that a process that is killed leaves no half of a
+    /// pair behind.
+    fn make(dir: &Path, label: &str, now: Timestamp) -> Result<Self, TlsError> {
         let failed = |error: rcgen::Error| TlsError::Failed(error.to_string());
         let pair = KeyPair::generate().map_err(failed)?;
         let certificate = ca_params(label, now).self_signed(&pair).map_err(failed)?;
+        let fresh = dir.with_extension("new");
         let written = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(dir)
-            // The key first: a certificate without a key is never seen by anybody.
-            .and_then(|()| write_private(key, pair.serialize_pem().as_bytes()))
-            .and_then(|()| write_private(crt, certificate.pem().as_bytes()));
+            .create(&fresh)
+            .and_then(|()| write_private(&fresh.join(KEY), pair.serialize_pem().as_bytes()))
+            .and_then(|()| write_private(&fresh.join(CERTIFICATE), certificate.pem().as_bytes()))
+            .and_then(|()| replace(&fresh, dir));
         written.map_err(|error| {
             TlsError::Failed(format!(
                 "cannot write the authority to {}: {error}",
                 dir.display()
             ))
         })?;
-        Self::read(crt, key)
+        Self::read(&dir.join(CERTIFICATE), &dir.join(KEY))
     }
 
     /// What participants install: one PEM certificate.
@@ -225,9 +225,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    replace(&temporary, path)
+}
+
+/// A directory never takes the place of one that holds something.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
     // The new name is durable once the directory is.
-    path.parent()
+    to.parent()
         .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
@@ -253,6 +258,20 @@ mod tests {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         second.issue(&names(), Timestamp::now()).unwrap();
+    }
+
+    #[test]
+    fn killed_while_it_was_made_it_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca");
+        let half = dir.path().join("ca.new");
+        fs::create_dir(&half).unwrap();
+        fs::write(half.join("rootCA.key"), "half of a k").unwrap();
+        fs::write(half.join("rootCA.new"), "half of a c").unwrap();
+        let made = Authority::open(&ca, "host", Timestamp::now()).unwrap();
+        let again = Authority::open(&ca, "host", Timestamp::now()).unwrap();
+        assert_eq!(made.fingerprint(), again.fingerprint());
+        assert!(!half.exists());
     }
 
     #[test]

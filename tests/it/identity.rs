@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use thon::control::{Browser, Error};
 use thon::domain::audit::Actor;
+use thon::domain::instance::Phase;
 use thon::domain::invite::SESSIONS_PER_INVITE_MAX;
 use thon::domain::session::IDLE_MAX;
 
@@ -72,6 +73,8 @@ async fn a_code_signs_its_participant_in_and_is_never_stored() {
 async fn a_code_that_nobody_has_signs_nobody_in() {
     let world = World::with(&[ALICE]);
     code_for_alice(&world).await;
+    world.until(&[ALICE], Phase::Ready).await;
+    let before = world.audited();
     for wrong in ["", "x", "AAAAAAAAAAAAAAAAAAAAAAAA"] {
         let error = world
             .control
@@ -80,6 +83,11 @@ async fn a_code_that_nobody_has_signs_nobody_in() {
             .unwrap_err();
         assert!(matches!(error, Error::Missing { .. }), "{error}");
     }
+    assert_eq!(
+        world.audited(),
+        before,
+        "guessing pushes nothing out of the log"
+    );
 }
 
 #[tokio::test]

@@ -272,6 +272,48 @@ async fn restart_ends_the_editor_once_and_keeps_its_container() {
 }
 
 #[tokio::test]
+async fn restart_does_not_wait_for_an_editor_that_hangs_while_it_starts() {
+    let world = World::with(&[ALICE]);
+    world.fake.set_answering(false);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Starting).await;
+    let alice = ALICE.parse().unwrap();
+    world.control.restart(&alice, Actor::Control).await.unwrap();
+    let waiting = async {
+        while !stopped_once(&world) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it is stopped");
+    world.fake.set_answering(true);
+    world.until(&[ALICE], Phase::Ready).await;
+    assert!(stopped_once(&world), "and only once");
+}
+
+fn stopped_once(world: &World) -> bool {
+    let performed = world.fake.performed().into_iter();
+    performed
+        .filter(|(what, _)| *what == Operation::Stop)
+        .count()
+        == 1
+}
+
+#[tokio::test]
+async fn editors_that_hang_keep_nobody_from_ending_another() {
+    let users: Vec<String> = (10..27).map(|n| format!("red/u{n}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let world = World::with(&users);
+    world.fake.set_answering(false);
+    world.launch().await;
+    let (last, first) = users.split_last().unwrap();
+    world.until(first, Phase::Starting).await;
+    want(&world, last, Desired::Removed).await;
+    gone(&world, last).await;
+}
+
+#[tokio::test]
 async fn a_paused_instance_can_be_resumed_and_can_be_stopped() {
     let world = World::with(&[ALICE]);
     world.launch().await;
@@ -302,6 +344,25 @@ async fn removed_and_launched_again_a_participant_finds_their_files() {
     assert_eq!(world.fake.list().await.unwrap(), []);
     world.launch().await;
     world.until(&[ALICE], Phase::Ready).await;
+    assert_eq!(world.fake.volume(VOLUME).unwrap().files["notes"], "mine");
+}
+
+#[tokio::test]
+async fn launched_again_while_it_is_removed_it_is_made_anew_with_its_files() {
+    let mut world = World::with(&[ALICE]);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    world.fake.write(VOLUME, "notes", "mine");
+    world.kill().await;
+    world.start_again_with(|settings| settings.image = "thon-stand-in:2".into());
+    // With nobody to remove it in between.
+    world.kill().await;
+    want(&world, ALICE, Desired::Removed).await;
+    world.launch().await;
+    world.start_again();
+    world.until(&[ALICE], Phase::Ready).await;
+    assert_eq!(world.instance(ALICE).await.image, "thon-stand-in:2");
+    assert_eq!(world.fake.list().await.unwrap().len(), 1);
     assert_eq!(world.fake.volume(VOLUME).unwrap().files["notes"], "mine");
 }
 
@@ -414,7 +475,7 @@ async fn whoever_is_taken_out_of_the_file_is_not_started_again() {
     gone(&world, ALICE).await;
     gone(&world, BOB).await;
     world.kill().await;
-    world.start_again_with(&[ALICE]);
+    world.start_again_with(|settings| settings.groups[0].users.truncate(1));
     assert_eq!(world.launch().await.started.len(), 1);
     assert!(matches!(
         world.control.instance(&BOB.parse().unwrap()).await,

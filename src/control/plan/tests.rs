@@ -115,6 +115,12 @@ fn each_pair_of_wanted_and_seen_has_its_next_step() {
         (Desired::Stopped, Phase::Paused, Some(Paused), &["stop"]),
         (Desired::Stopped, Phase::Stopped, Some(exited(false)), &[]),
         (Desired::Stopped, Phase::Pending, None, &[]),
+        (
+            Desired::Stopped,
+            Phase::Starting,
+            Some(ContainerState::Other("restarting".to_owned())),
+            &["stop"],
+        ),
         (Desired::Paused, Phase::Ready, Some(Running), &["pause"]),
         (Desired::Paused, Phase::Paused, Some(Paused), &[]),
         (Desired::Paused, Phase::Stopped, Some(exited(false)), &[]),
@@ -245,6 +251,36 @@ fn attempts_grow_apart_and_the_loop_is_told_when_to_look_again() {
         1,
         "a clock set back an hour keeps nobody waiting"
     );
+}
+
+#[test]
+fn whatever_failed_is_not_tried_again_at_once() {
+    let running = [container(ContainerState::Running)];
+    let stale = [Container {
+        generation: 1,
+        ..container(ContainerState::Running)
+    }];
+    for (desired, containers) in [
+        (Desired::Stopped, &running[..]),
+        (Desired::Paused, &running[..]),
+        (Desired::Removed, &running[..]),
+        (Desired::Removed, &[]),
+        (Desired::Running, &stale[..]),
+    ] {
+        let mut failed = instance(desired, Phase::Failed);
+        assert_eq!(actions(&failed, containers).len(), 1, "{desired:?}");
+        failed.observed.failures = 1;
+        assert_eq!(actions(&failed, containers).len(), 0, "{desired:?}");
+    }
+}
+
+#[test]
+fn one_that_was_made_and_never_wanted_to_run_is_not_starting() {
+    for desired in [Desired::Stopped, Desired::Paused] {
+        let made = instance(desired, Phase::Starting);
+        let seen = seen(&made, &[container(ContainerState::Created)]);
+        assert_eq!(seen.phase, Phase::Stopped, "{desired:?}");
+    }
 }
 
 #[test]

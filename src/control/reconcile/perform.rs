@@ -20,6 +20,9 @@ use crate::store::{Change, StoreError};
 /// An editor that does not answer for this long after its start has failed.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
+/// After a failure that could not be written down.
+const UNWRITTEN_PAUSE: Duration = Duration::from_secs(2);
+
 /// Between two looks at a container that starts.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,23 +33,15 @@ impl Control {
     /// Does it and says whether it succeeded; a failure is on the instance's record in words, and
     /// tried again by a later plan.
     pub(super) async fn perform(&self, action: Action) -> bool {
-        let instance = match &action {
-            Action::BringUp(instance)
-            | Action::Replace(instance)
-            | Action::Pause(instance, _)
-            | Action::Restart(instance, _)
-            | Action::Stop(instance, _) => Some(instance.clone()),
-            Action::Remove(..) | Action::Forget(_) => None,
-        };
-        let name = action.instance().to_string();
+        let instance = action.instance().clone();
         let Err(error) = self.attempt(action).await else {
             return true;
         };
-        tracing::warn!(instance = name, "an action failed: {error}");
-        if let Some(instance) = instance
-            && let Err(error) = self.note_failure(&instance, &error).await
-        {
-            tracing::error!(instance = name, "the failure was not written down: {error}");
+        tracing::warn!(instance = %instance.id, "an action failed: {error}");
+        if let Err(error) = self.note_failure(&instance, &error).await {
+            tracing::error!(instance = %instance.id, "the failure was not written down: {error}");
+            // No record says how long to wait for the next attempt.
+            sleep(UNWRITTEN_PAUSE).await;
         }
         false
     }
@@ -54,10 +49,7 @@ impl Control {
     async fn attempt(&self, action: Action) -> Result<(), Error> {
         match action {
             Action::BringUp(instance) => self.bring_up(instance).await,
-            Action::Replace(instance) => {
-                let next = self.replace(instance).await?;
-                self.bring_up(next).await
-            }
+            Action::Replace(instance) => self.replace(instance).await,
             Action::Pause(instance, container) => {
                 self.runtime.pause(&container).await?;
                 self.saw(&instance, Phase::Paused, None).await
@@ -80,8 +72,8 @@ impl Control {
         }
     }
 
-    /// Intent before effect: the new generation is durable before its container is asked for.
-    async fn replace(&self, instance: Instance) -> Result<Instance, Error> {
+    /// Intent before effect: the next look finds the new generation and asks for its container.
+    async fn replace(&self, instance: Instance) -> Result<(), Error> {
         self.blocking(move |store| {
             let now = Timestamp::now();
             let entry =
@@ -90,11 +82,11 @@ impl Control {
                 let mut current =
                     same_generation(tx, &instance)?.ok_or_else(|| overtaken(&instance))?;
                 next_generation(&mut current, now);
-                tx.put(&current.owner.to_string(), &current)?;
-                Ok(current)
+                Ok(tx.put(&current.owner.to_string(), &current)?)
             })
         })
-        .await
+        .await?;
+        self.publish()
     }
 
     async fn bring_up(&self, instance: Instance) -> Result<(), Error> {
@@ -163,11 +155,13 @@ impl Control {
         Ok(None)
     }
 
+    /// Also not wanted any more is this start when somebody asked for another one meanwhile.
     async fn still_wanted(&self, instance: &Instance) -> Result<bool, Error> {
-        let (key, id, generation) = (
+        let (key, id, generation, restart) = (
             instance.owner.to_string(),
             instance.id.clone(),
             instance.generation,
+            instance.restart,
         );
         self.reading(move |view| {
             let current = view.get::<Instance>(&key)?;
@@ -175,6 +169,7 @@ impl Control {
                 current.id == id
                     && current.generation == generation
                     && current.desired == Desired::Running
+                    && current.restart == restart
             }))
         })
         .await
@@ -239,17 +234,16 @@ impl Control {
             let now = Timestamp::now();
             let entry = AuditEntry::done(now, Actor::Appliance, "instance.forget", &instance.owner);
             store.change(&entry, |tx| {
-                // Somebody may want it again since it was planned.
-                let current = same_generation(tx, &instance)?;
-                if current.is_some_and(|current| current.desired == Desired::Removed) {
-                    tx.remove::<Instance>(&instance.owner.to_string())?;
-                    let released = Released {
-                        address: instance.address,
-                        at: now,
-                    };
-                    tx.put(&released.address.to_string(), &released)?;
-                }
-                Ok::<_, Error>(())
+                // Somebody may have launched it since: then it stays.
+                let current = same_generation(tx, &instance)?
+                    .filter(|current| current.desired == Desired::Removed)
+                    .ok_or_else(|| overtaken(&instance))?;
+                tx.remove::<Instance>(&current.owner.to_string())?;
+                let released = Released {
+                    address: current.address,
+                    at: now,
+                };
+                Ok(tx.put(&released.address.to_string(), &released)?)
             })
         })
         .await?;
@@ -277,8 +271,12 @@ impl Control {
         let current = self
             .reading(move |view| Ok(view.get::<Instance>(&key)?))
             .await?;
-        let before = current.map_or_else(|| instance.observed.clone(), |current| current.observed);
-        // What will not work the next second either is tried once a minute.
+        // That something failed which nobody wants any more is no news.
+        let Some(current) = current.filter(|current| current.desired == instance.desired) else {
+            return Ok(());
+        };
+        let before = current.observed;
+        // What will not work the next second either has a longer pause from the first failure on.
         let failures = match error {
             Error::Unavailable(_) => before.failures.saturating_add(1),
             _ => before.failures.saturating_add(1).max(3),
@@ -309,8 +307,10 @@ pub(super) fn put_observed(
 ) -> Result<(), StoreError> {
     if let Some(mut current) = same_generation(tx, instance)? {
         current.observed = seen.clone();
-        // It answers: whatever was asked for before has happened.
-        current.restart &= seen.phase != Phase::Ready;
+        // It answers: what was asked for before this attempt has happened, and nothing later.
+        if instance.restart && seen.phase == Phase::Ready {
+            current.restart = false;
+        }
         tx.put(&current.owner.to_string(), &current)?;
     }
     Ok(())

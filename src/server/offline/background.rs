@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::fcntl::OFlag;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Config;
 use crate::server::listeners::private_dir;
@@ -18,9 +19,26 @@ use crate::server::listeners::private_dir;
 /// Longer than any start takes that will succeed.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
-pub(super) async fn answers(control_socket: &Path) -> bool {
+/// Is there an appliance at this socket, be it still on its way up?
+pub(super) async fn is_there(control_socket: &Path) -> bool {
     UnixStream::connect(control_socket).await.is_ok()
 }
+
+/// Does it serve? Its socket listens from its first moment on, long before the store is open, and
+/// what fails in between is in its log only.
+async fn answers(control_socket: &Path, within: Duration) -> bool {
+    let question = async {
+        let mut stream = UnixStream::connect(control_socket).await?;
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n")
+            .await?;
+        stream.read(&mut [0; 1]).await
+    };
+    matches!(timeout(within, question).await, Ok(Ok(1..)))
+}
+
+/// For one question; the next one is asked soon after.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts this program again as `run`, apart from the terminal, and waits until it answers.
 pub(super) async fn start(config: &Config, log: &Path) -> anyhow::Result<()> {
@@ -28,7 +46,7 @@ pub(super) async fn start(config: &Config, log: &Path) -> anyhow::Result<()> {
     let mut child = spawn(config, log)?;
     let deadline = Instant::now() + START_WITHIN;
     while Instant::now() < deadline {
-        if answers(&config.control_socket()).await {
+        if answers(&config.control_socket(), ANSWER_WITHIN).await {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
@@ -81,4 +99,23 @@ fn tail(log: &Path) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    #[tokio::test]
+    async fn one_that_listens_and_serves_nobody_is_there_and_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        assert!(!is_there(&socket).await);
+        let listener = UnixListener::bind(&socket).unwrap();
+        assert!(is_there(&socket).await);
+        let short = Duration::from_millis(50);
+        assert!(!answers(&socket, short).await);
+        drop(listener);
+        assert!(!answers(&socket, short).await);
+    }
 }

@@ -71,10 +71,15 @@ impl World {
         self.start();
     }
 
-    /// The same with another settings file.
-    pub(crate) fn start_again_with(&mut self, users: &[&str]) {
-        self.settings = settings(users);
+    /// The same with other settings.
+    pub(crate) fn start_again_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
         self.start_again();
+    }
+
+    /// How many entries the audit log has.
+    pub(crate) fn audited(&self) -> usize {
+        self.store.view().unwrap().audit(usize::MAX).unwrap().len()
     }
 
     pub(crate) async fn launch(&self) -> Launched {
