@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::health::code;
@@ -21,7 +22,7 @@ use crate::control::{Control, Error};
 use crate::domain::health::Health;
 use crate::domain::id::InstanceId;
 use crate::domain::instance::{Container, Instance, Observed};
-use crate::runtime::RuntimeEvent;
+use crate::runtime::{EventKind, RuntimeEvent};
 
 /// Even if every event was missed, nothing stays wrong for longer.
 const TICK: Duration = Duration::from_secs(30);
@@ -135,25 +136,33 @@ impl Reconciler {
 
     /// Waits for something to happen. False when it is time to stop.
     async fn wait(&mut self, pause: Duration, shutdown: &CancellationToken) -> bool {
-        let events = &mut self.events;
-        tokio::select! {
-            () = shutdown.cancelled() => return false,
-            () = self.control.nudge.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-            event = next(events) => if event.is_some() {
-                self.looks_left = LOOKS_AFTER_EVENT;
-            } else {
-                self.events = None;
-                // A runtime that ends its stream at once must not keep us spinning.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            },
-            Some(done) = self.running.next(), if !self.running.is_empty() => {
-                self.busy.remove(&done.instance);
-                // What an action lacked, such as the network, is made again by the next look.
-                self.prepared &= done.succeeded;
+        let mut until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = self.control.nudge.notified() => return true,
+                () = tokio::time::sleep_until(until) => return true,
+                event = next(&mut self.events) => match event.map(|event| event.kind) {
+                    Some(EventKind::Gone) => {
+                        self.looks_left = LOOKS_AFTER_EVENT;
+                        return true;
+                    }
+                    // Mostly the echo of our own actions: one look serves many of them.
+                    Some(EventKind::Changed) => until = until.min(Instant::now() + LOOK_AGAIN),
+                    None => {
+                        self.events = None;
+                        // A runtime that ends its stream at once must not keep us spinning.
+                        until = until.min(Instant::now() + LOOK_AGAIN);
+                    }
+                },
+                Some(done) = self.running.next(), if !self.running.is_empty() => {
+                    self.busy.remove(&done.instance);
+                    // What an action lacked, such as the network, is made again by the next look.
+                    self.prepared &= done.succeeded;
+                    return true;
+                }
             }
         }
-        true
     }
 }
 

@@ -47,19 +47,6 @@ impl Attempts {
     }
 }
 
-impl Attempts {
-    /// Is the next unknown code one too many?
-    pub(super) fn is_spent(&self, peer: Option<IpAddr>, now: Timestamp) -> bool {
-        let window = self.0.lock();
-        now.duration_since(window.started_at).abs() < WINDOW
-            && window
-                .failures
-                .get(&peer.map(network))
-                .or_else(|| window.failures.get(&None))
-                .is_some_and(|failures| *failures >= FAILURES_MAX)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct TooMany;
 
@@ -93,9 +80,6 @@ mod tests {
         for _ in 0..FAILURES_MAX {
             assert!(attempts.failed(peer, at(0)).is_ok());
         }
-        assert!(attempts.is_spent(peer, at(59)));
-        assert!(!attempts.is_spent(Some(address("192.0.2.2")), at(59)));
-        assert!(!attempts.is_spent(peer, at(60)));
         assert!(attempts.failed(peer, at(59)).is_err());
         assert!(attempts.failed(Some(address("192.0.2.2")), at(59)).is_ok());
         assert!(attempts.failed(peer, at(60)).is_ok());

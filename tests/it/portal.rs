@@ -155,7 +155,7 @@ async fn a_wrong_code_says_what_to_do_and_many_of_them_lock_nobody_out() {
 }
 
 #[tokio::test]
-async fn guessing_does_not_write_the_audit_log_full() {
+async fn guessing_writes_nothing_into_the_audit_log() {
     let house = House::launched(&EVERYBODY).await;
     let mut browser = house.browser();
     for _ in 0..100 {
@@ -166,7 +166,7 @@ async fn guessing_does_not_write_the_audit_log_full() {
     let tries = entries
         .iter()
         .filter(|entry| entry.action == "invite.redeem");
-    assert_eq!(tries.count(), 60);
+    assert_eq!(tries.count(), 0);
     let right = format!("code={}", house.code("red/alice").await);
     assert_eq!(browser.submit("/sign-in", &right).await.status, 303);
 }
