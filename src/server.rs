@@ -39,8 +39,8 @@ use certificates::Issuer;
 use listeners::{Register, Sockets, private_dir};
 
 /// The appliance, until it is told to end.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    telemetry::start(level(config.log_level), telemetry::Format::default());
+pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
+    telemetry::start(level(config.log_level), log);
     workers()?.block_on(async {
         let appliance = Appliance::start(config).await?;
         let signal = shutdown::requested().await?;

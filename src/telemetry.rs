@@ -1,31 +1,90 @@
-//! Starting logs: to standard error, for people or as JSON for a collector.
+//! Starting logs: to standard error, or to a file that never grows without bound.
 
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate, compression::Compression};
+use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    #[default]
-    Text,
+/// A log file of this size makes room for the next one.
+const FILE_BYTES_MAX: usize = 10 << 20;
+
+/// Full files that are kept beside the current one.
+const FILES_KEPT: usize = 2;
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    File(PathBuf),
+    Stderr,
 }
 
 /// Starts logging. `level` is ours; the libraries below report warnings only, since pingora logs an
-/// error for every client that goes away.
-pub fn start(level: &str, format: Format) {
+/// error for every client that goes away, and bollard prints whole requests.
+pub fn start(level: &str, destination: Destination) {
     let filter = EnvFilter::new(format!(
         "warn,thon={level},pingora_core=off,pingora_proxy=off"
     ));
-    let builder = tracing_subscriber::fmt()
+    let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE)
-        .with_target(false);
-    let started = match format {
-        Format::Json => builder.json().try_init(),
-        Format::Text => builder.with_ansi(false).try_init(),
-    };
+        .with_writer(writer(destination))
+        .with_target(false)
+        .with_ansi(false)
+        .try_init();
     // Logging was started before: by a test that runs two appliances in one process.
     drop(started);
+}
+
+fn writer(destination: Destination) -> BoxMakeWriter {
+    let Destination::File(path) = destination else {
+        return BoxMakeWriter::new(io::stderr);
+    };
+    let limit = ContentLimit::Bytes(FILE_BYTES_MAX);
+    let files = AppendCount::new(FILES_KEPT);
+    let file = FileRotate::new(path, files, limit, Compression::None, Some(0o600));
+    let shared = Shared(Arc::new(Mutex::new(file)));
+    BoxMakeWriter::new(move || shared.clone())
+}
+
+/// One file for all threads: a line is written as a whole.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<FileRotate<AppendCount>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing_subscriber::fmt::MakeWriter as _;
+
+    #[test]
+    fn a_log_file_makes_room_for_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = writer(Destination::File(dir.path().join("thon.log")));
+        let line = vec![b'x'; 1 << 20];
+        for _ in 0..50 {
+            writer.make_writer().write_all(&line).unwrap();
+        }
+        let sizes = std::fs::read_dir(dir.path()).unwrap();
+        let sizes: Vec<u64> = sizes
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .collect();
+        assert_eq!(sizes.len(), 1 + FILES_KEPT, "{sizes:?}");
+        assert!(
+            sizes.iter().all(|size| *size <= FILE_BYTES_MAX as u64),
+            "{sizes:?}"
+        );
+    }
 }

@@ -79,6 +79,8 @@ fn spawn(config: &Config, log: &Path) -> anyhow::Result<Child> {
     }
     command
         .arg("run")
+        .arg("--log-file")
+        .arg(log)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)
