@@ -1,6 +1,8 @@
 //! Starting logs: to standard error, or to a file that never grows without bound.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,7 +47,9 @@ fn writer(destination: Destination) -> BoxMakeWriter {
     };
     let limit = ContentLimit::Bytes(FILE_BYTES_MAX);
     let files = AppendCount::new(FILES_KEPT);
-    let file = FileRotate::new(path, files, limit, Compression::None, Some(0o600));
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).read(true).mode(0o600);
+    let file = FileRotate::new(path, files, limit, Compression::None, Some(options));
     let shared = Shared(Arc::new(Mutex::new(file)));
     BoxMakeWriter::new(move || shared.clone())
 }

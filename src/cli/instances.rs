@@ -120,7 +120,10 @@ async fn change(
 ) -> Result<(), Failure> {
     let view: InstanceView = client.post(&path(&user, &format!("/{verb}"))).await?;
     context.output.show(&view, |view| {
-        format!("{user}: {verb} is under way; it is {} now", view.state)
+        format!(
+            "{user}: {verb} is asked for (was {}); see `thon instances show {user}`",
+            view.state
+        )
     })
 }
 

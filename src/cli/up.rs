@@ -72,10 +72,10 @@ impl Report for Guide<'_> {
             "admin:        {} (its health; organizers use `thon` on this host)",
             status.admin_url
         ));
-        output::say(&format!(
-            "participants: {} (certificate: {}/ca)",
-            status.public_url, status.public_url
-        ));
+        output::say(&format!("participants: {}", status.public_url));
+        if let Some(page) = certificate_page(&status) {
+            output::say(&format!("certificate:  {page}"));
+        }
         wait(launch::launch(
             &client,
             self.output,
@@ -88,6 +88,24 @@ impl Report for Guide<'_> {
         });
         Ok(())
     }
+}
+
+/// On the plain listener: whoever needs it does not trust the other one yet.
+fn certificate_page(status: &Status) -> Option<String> {
+    let plain = status
+        .listeners
+        .iter()
+        .find(|listener| listener.name == "plain")?;
+    let host = status.public_url.strip_prefix("https://")?;
+    // An IPv6 address has colons of its own, within brackets.
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    Some(match plain.address.port() {
+        80 => format!("http://{host}/ca"),
+        port => format!("http://{host}:{port}/ca"),
+    })
 }
 
 fn wide(n: u32) -> usize {

@@ -148,8 +148,13 @@ impl Validator<'_> {
     ) -> PathBuf {
         let dir = self.text(variable, written).map_or(default, PathBuf::from);
         if !dir.is_absolute() {
-            self.problems
-                .add(key, format!("`{}` must be an absolute path", dir.display()));
+            self.problems.add(
+                key,
+                format!(
+                    "`{}` must be an absolute path; without one here, HOME says where",
+                    dir.display()
+                ),
+            );
         }
         dir
     }

@@ -151,15 +151,15 @@ impl Refusal {
             Self::Malformed => words("malformed", "Not understood", "The request is malformed."),
             Self::NoInstance => words(
                 "no_instance",
-                "No instance yet",
+                "No editor yet",
                 "You have no running VS Code at the moment. Your page can start one.",
             )
             .home(),
             Self::NotFound => words("not_found", "Nothing here", "There is no such page.").home(),
             Self::NotYours => words(
                 "not_yours",
-                "Somebody else's instance",
-                "You are signed in as another participant. Only its owner opens an instance.",
+                "Somebody else's editor",
+                "You are signed in as another participant. Only its owner opens an editor.",
             )
             .home(),
             Self::SignIn { .. } | Self::Unauthorized => words(
@@ -170,7 +170,7 @@ impl Refusal {
             .home(),
             Self::Silent => words(
                 "no_answer",
-                "Your instance does not answer",
+                "Your editor does not answer",
                 "It is there, but it has said nothing for half a minute. This page tries again.",
             )
             .home()
@@ -178,7 +178,7 @@ impl Refusal {
             Self::Slash { .. } => words("moved", "This way", "The address ends with a slash."),
             Self::Unreachable => words(
                 "unreachable",
-                "Your instance is not reachable",
+                "Your editor is not reachable",
                 "It may just be restarting; nothing in your workspace is lost. This page tries again.",
             )
             .home()
@@ -193,27 +193,27 @@ fn waiting(phase: Phase) -> Words {
     match phase {
         Phase::Pending | Phase::Starting | Phase::Ready => words(
             "starting",
-            "Your instance is starting",
+            "Your editor is starting",
             "VS Code opens here by itself in a moment.",
         )
         .retry(2),
         Phase::Paused => words(
             "paused",
-            "Your instance is paused",
-            "Nothing is lost: your terminals go on where they were. Resume it from your page.",
+            "Your editor is paused",
+            "Nothing is lost: your terminals go on where they were. Start it again from your page.",
         )
         .home()
         .retry(5),
         Phase::Stopped => words(
             "stopped",
-            "Your instance is stopped",
+            "Your editor is stopped",
             "Your files are kept. Start it from your page.",
         )
         .home()
         .retry(5),
         Phase::Failed => words(
             "failed",
-            "Your instance could not be started",
+            "Your editor could not be started",
             "Your files are kept. It is tried again by itself; an organizer can see what is wrong.",
         )
         .home()

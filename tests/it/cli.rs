@@ -126,10 +126,10 @@ async fn people_get_words() {
             &["instances", "show", "red/alice"],
             "https://thon.example/w/red/alice/",
         ),
-        (&["instances", "stop", "red/alice"], "stop is under way"),
+        (&["instances", "stop", "red/alice"], "stop is asked for"),
         (
             &["instances", "restart", "blue/bob"],
-            "restart is under way",
+            "restart is asked for",
         ),
         (
             &["invites", "rotate", "red/alice"],

@@ -46,7 +46,7 @@ impl From<DockerError> for Failure {
             DockerError::SocketNotFoundError(path) => {
                 Self::Unreachable(format!("there is no Docker socket at {path}"))
             }
-            other => Self::Unreachable(with_causes(&other)),
+            other => Self::Unreachable(last_cause(&other)),
         }
     }
 }
@@ -92,18 +92,13 @@ fn contains(message: &str, words: &str) -> bool {
     message.to_lowercase().contains(&words.to_lowercase())
 }
 
-/// hyper's own text is "client error (Connect)": the cause says what happened.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
+/// What happened is said by the last cause; before it come the libraries, one about the other.
+fn last_cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(inner) = last.source() {
+        last = inner;
     }
-    text
+    format!("Docker is not reachable: {last}")
 }
 
 #[cfg(test)]

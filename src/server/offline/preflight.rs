@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, docker_answers: bool) -> anyhow::Result<()>
     let missing = missing(config, docker_answers, unprivileged_from());
     anyhow::ensure!(
         missing.is_empty(),
-        "start as root (`sudo thon up`), or do this first:\n{}",
+        "start as root, or do this first:\n{}",
         missing.join("\n")
     );
     Ok(())

@@ -61,7 +61,7 @@ async fn his_window_shows_a_refusal(bob: &Browser) {
     bob.goto(&format!("{root}/w/red/alice/")).await;
     bob.screenshot("6-not-yours").await;
     let text = bob.text().await;
-    assert!(text.contains("Somebody else's instance"), "{text}");
+    assert!(text.contains("Somebody else's editor"), "{text}");
     let status = "return performance.getEntriesByType('navigation')[0].responseStatus";
     assert_eq!(bob.eval(status).await, 403);
 }
