@@ -1,10 +1,17 @@
 //! Root binds the low ports; everything after that runs as the user `thon`, if there is one.
 
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Uid, User, chown, geteuid, getgrouplist, setgid, setgroups, setuid};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{Gid, Uid, User, fchownat, geteuid, getgrouplist, setgid, setgroups, setuid};
 
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
@@ -44,19 +51,97 @@ fn become_user(user: &User, docker_socket: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Without following links: what the directory holds is ours, what a link leads to is not.
-fn hand_over(path: &Path, uid: Uid, gid: Gid) -> std::io::Result<()> {
-    let meta = std::fs::symlink_metadata(path)?;
-    if meta.is_symlink() {
+/// What root made in the directory. What others own there, such as participants' files, stays
+/// theirs; a link, symbolic or hard, leads to what is not ours.
+///
+/// The directory may belong to the user already, who could put a link in the place of a file between
+/// a look and a change. So whatever is looked at is held open, and only what is held is changed.
+fn hand_over(path: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
+    give(AT_FDCWD, path, uid, gid)
+}
+
+fn give(parent: impl AsFd + Copy, name: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
+    let held = openat(
+        parent,
+        name,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    let stat = fstat(&held)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let is_dir = kind == SFlag::S_IFDIR;
+    let is_ours = is_dir || (kind != SFlag::S_IFLNK && stat.st_nlink == 1);
+    if is_ours && stat.st_uid == 0 {
+        fchownat(&held, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
+    }
+    if !is_dir || ![0, uid.as_raw()].contains(&stat.st_uid) {
         return Ok(());
     }
-    if meta.uid() != uid.as_raw() {
-        chown(path, Some(uid), Some(gid))?;
-    }
-    if meta.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            hand_over(&entry?.path(), uid, gid)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::openat(&held, ".", flags, Mode::empty())?;
+    let entries: Vec<_> = listing.iter().collect::<nix::Result<_>>()?;
+    for entry in entries {
+        let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+        if name == Path::new(".") || name == Path::new("..") {
+            continue;
+        }
+        match give(held.as_fd(), name, uid, gid) {
+            // Gone since the listing.
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, lchown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn only_what_root_made_and_nothing_that_a_link_leads_to_is_handed_over() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (state, outside) = (dir.path().join("state"), dir.path().join("outside"));
+        for made in [&state, &state.join("ca"), &state.join("theirs"), &outside] {
+            std::fs::create_dir(made).unwrap();
+        }
+        for made in [
+            "state/ca/key",
+            "state/log",
+            "state/theirs/file",
+            "outside/file",
+        ] {
+            std::fs::write(dir.path().join(made), "x").unwrap();
+        }
+        symlink(&outside, state.join("link")).unwrap();
+        std::fs::hard_link(outside.join("file"), state.join("hard")).unwrap();
+        chown(state.join("theirs"), Some(4_001), Some(4_001)).unwrap();
+        lchown(state.join("theirs/file"), Some(4_001), Some(4_001)).unwrap();
+        hand_over(&state, Uid::from_raw(4_000), Gid::from_raw(4_000)).unwrap();
+        let owner = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().uid();
+        for (path, uid) in [
+            ("state", 4_000),
+            ("state/ca/key", 4_000),
+            ("state/log", 4_000),
+            ("state/theirs/file", 4_001),
+            ("outside", 0),
+            ("outside/file", 0),
+        ] {
+            assert_eq!(owner(path), uid, "{path}");
+        }
+        // A link in the directory's own place is nothing of ours either.
+        symlink(&outside, dir.path().join("other")).unwrap();
+        hand_over(
+            &dir.path().join("other"),
+            Uid::from_raw(4_000),
+            Gid::from_raw(4_000),
+        )
+        .unwrap();
+        assert_eq!(owner("outside"), 0);
+    }
 }
