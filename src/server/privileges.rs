@@ -16,6 +16,12 @@ use nix::unistd::{Gid, Uid, User, fchownat, geteuid, getgrouplist, setgid, setgr
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
 
+/// The user's number, if there is such a user.
+pub(super) fn user_id() -> anyhow::Result<Option<u32>> {
+    let user = User::from_name(USER).context("the list of users cannot be read")?;
+    Ok(user.map(|user| user.uid.as_raw()))
+}
+
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
 /// changes.
 pub(super) fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::Result<()> {
