@@ -11,11 +11,12 @@ pub enum Format {
     Text,
 }
 
-/// Starts logging. `level` is ours; the libraries below report warnings only, since pingora logs an
-/// error for every client that goes away.
+/// Starts logging. `level` is ours; the libraries below report warnings only, and those that speak
+/// with strangers nothing that a stranger can cause: pingora logs an error for every client that goes
+/// away, h2 and rustls warn of every one that misbehaves.
 pub fn start(level: &str, format: Format) {
     let filter = EnvFilter::new(format!(
-        "warn,thon={level},pingora_core=off,pingora_proxy=off"
+        "warn,thon={level},h2=error,pingora_core=off,pingora_proxy=off,rustls=error"
     ));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
