@@ -25,11 +25,12 @@ pub enum Destination {
     Stderr,
 }
 
-/// Starts logging. `level` is ours; the libraries below report warnings only, since pingora logs an
-/// error for every client that goes away, and bollard prints whole requests.
+/// Starts logging. `level` is ours; the libraries below report warnings only, and those that speak
+/// with strangers nothing that a stranger can cause: pingora logs an error for every client that goes
+/// away, h2 and rustls warn of every one that misbehaves. Bollard below `warn` prints whole requests.
 pub fn start(level: &str, destination: Destination) {
     let filter = EnvFilter::new(format!(
-        "warn,thon={level},pingora_core=off,pingora_proxy=off"
+        "warn,thon={level},h2=error,pingora_core=off,pingora_proxy=off,rustls=error"
     ));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,6 +13,9 @@ use crate::domain::id::{SessionId, UserRef};
 /// Invite codes are secrets; the rest of a path is not, its query may be.
 const SECRET_PATHS: [&str; 1] = ["/join/"];
 
+/// Characters of a path that are logged: nobody shall fill the disk with long ones.
+const PATH_CHARS_MAX: usize = 512;
+
 /// Filled in on the way. It is written when it is dropped: pingora's `logging` phase does not run when
 /// a connection is cut.
 #[derive(Debug)]
@@ -109,7 +112,10 @@ fn shown(target: &str) -> Cow<'_, str> {
             return Cow::Owned(format!("{secret}***"));
         }
     }
-    Cow::Borrowed(path)
+    match path.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}…", path.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(path),
+    }
 }
 
 #[cfg(test)]
@@ -121,5 +127,11 @@ mod tests {
         assert_eq!(shown("/join/abcdef?x=1"), "/join/***");
         assert_eq!(shown("/join/"), "/join/***");
         assert_eq!(shown("/w/red/alice/?token=secret"), "/w/red/alice/");
+    }
+
+    #[test]
+    fn a_long_path_is_logged_by_its_beginning() {
+        let long = format!("/{}", "\u{e9}".repeat(16 << 10));
+        assert_eq!(shown(&long).chars().count(), PATH_CHARS_MAX + 1);
     }
 }

@@ -1,15 +1,30 @@
 //! Root binds the low ports; everything after that runs as the user `thon`, if there is one.
 
-use std::os::unix::fs::{MetadataExt as _, lchown};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, Group, User, geteuid, getgrouplist, setgid, setgroups, setuid};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{
+    Gid, Group, Uid, User, fchownat, geteuid, getgrouplist, setgid, setgroups, setuid,
+};
 
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
 
 const DOCKER_GROUP: &str = "docker";
+
+/// The user's number, if there is such a user.
+pub(super) fn user_id() -> anyhow::Result<Option<u32>> {
+    let user = User::from_name(USER).context("the list of users cannot be read")?;
+    Ok(user.map(|user| user.uid.as_raw()))
+}
 
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
 /// changes.
@@ -22,7 +37,7 @@ pub(super) fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::
         return Ok(());
     };
     for directory in directories {
-        hand_over(directory, (0, user.uid.as_raw()), user.gid.as_raw())
+        hand_over(directory, user.uid, user.gid)
             .with_context(|| format!("cannot give {} to the user {USER}", directory.display()))?;
     }
     become_user(&user, docker_socket).with_context(|| format!("cannot become the user {USER}"))?;
@@ -51,19 +66,44 @@ fn docker_group(docker_socket: &Path) -> anyhow::Result<Option<Gid>> {
     Ok(gid.filter(|gid| gid.as_raw() != 0))
 }
 
-/// Gives what belongs to `from` to `to`, without following links. What belongs to anybody else stays
-/// theirs with everything below it: workspaces may be in there, and participants write in those.
-fn hand_over(path: &Path, (from, to): (u32, u32), group: u32) -> std::io::Result<()> {
-    let meta = std::fs::symlink_metadata(path)?;
-    if meta.is_symlink() || ![from, to].contains(&meta.uid()) {
+/// What root made in the directory. What others own there, such as participants' files, stays
+/// theirs; a link, symbolic or hard, leads to what is not ours.
+///
+/// The directory may belong to the user already, who could put a link in the place of a file between
+/// a look and a change. So whatever is looked at is held open, and only what is held is changed.
+fn hand_over(path: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
+    give(AT_FDCWD, path, uid, gid)
+}
+
+fn give(parent: impl AsFd + Copy, name: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
+    let held = openat(
+        parent,
+        name,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    let stat = fstat(&held)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let is_dir = kind == SFlag::S_IFDIR;
+    let is_ours = is_dir || (kind != SFlag::S_IFLNK && stat.st_nlink == 1);
+    if is_ours && stat.st_uid == 0 {
+        fchownat(&held, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
+    }
+    if !is_dir || ![0, uid.as_raw()].contains(&stat.st_uid) {
         return Ok(());
     }
-    if meta.uid() != to {
-        lchown(path, Some(to), Some(group))?;
-    }
-    if meta.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            hand_over(&entry?.path(), (from, to), group)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::openat(&held, ".", flags, Mode::empty())?;
+    let entries: Vec<_> = listing.iter().collect::<nix::Result<_>>()?;
+    for entry in entries {
+        let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+        if name == Path::new(".") || name == Path::new("..") {
+            continue;
+        }
+        match give(held.as_fd(), name, uid, gid) {
+            // Gone since the listing.
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -71,28 +111,56 @@ fn hand_over(path: &Path, (from, to): (u32, u32), group: u32) -> std::io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, lchown, symlink};
+
     use super::*;
 
-    /// Only root can give anything away: without it the rule is tried on what must stay as it is.
     #[test]
-    fn what_belongs_to_somebody_else_stays_theirs() {
+    fn only_what_root_made_and_nothing_that_a_link_leads_to_is_handed_over() {
         let dir = tempfile::tempdir().unwrap();
-        let workspace = dir.path().join("workspace");
-        std::fs::create_dir(&workspace).unwrap();
-        std::fs::write(workspace.join("main.rs"), "fn main() {}").unwrap();
-        let own = std::fs::metadata(dir.path()).unwrap();
-        let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
-        if geteuid().is_root() {
-            let (participant, thon) = (1001, 999);
-            std::os::unix::fs::chown(&workspace, Some(participant), None).unwrap();
-            hand_over(dir.path(), (0, thon), own.gid()).unwrap();
-            assert_eq!(owner(dir.path()), thon);
-            assert_eq!(owner(&workspace), participant);
-            assert_eq!(owner(&workspace.join("main.rs")), 0);
-        } else {
-            let (root, thon) = (0, own.uid() + 1);
-            hand_over(dir.path(), (root, thon), own.gid()).unwrap();
-            assert_eq!(owner(dir.path()), own.uid());
+        let (state, outside) = (dir.path().join("state"), dir.path().join("outside"));
+        for made in [&state, &state.join("ca"), &state.join("theirs"), &outside] {
+            std::fs::create_dir(made).unwrap();
         }
+        for made in [
+            "state/ca/key",
+            "state/log",
+            "state/theirs/file",
+            "outside/file",
+        ] {
+            std::fs::write(dir.path().join(made), "x").unwrap();
+        }
+        symlink(&outside, state.join("link")).unwrap();
+        std::fs::hard_link(outside.join("file"), state.join("hard")).unwrap();
+        if !geteuid().is_root() {
+            // Nothing in here is root's: without its rights the rule is that nothing changes.
+            let before = std::fs::metadata(&state).unwrap().uid();
+            hand_over(&state, Uid::from_raw(4_000), Gid::from_raw(4_000)).unwrap();
+            assert_eq!(std::fs::metadata(&state).unwrap().uid(), before);
+            return;
+        }
+        chown(state.join("theirs"), Some(4_001), Some(4_001)).unwrap();
+        lchown(state.join("theirs/file"), Some(4_001), Some(4_001)).unwrap();
+        hand_over(&state, Uid::from_raw(4_000), Gid::from_raw(4_000)).unwrap();
+        let owner = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().uid();
+        for (path, uid) in [
+            ("state", 4_000),
+            ("state/ca/key", 4_000),
+            ("state/log", 4_000),
+            ("state/theirs/file", 4_001),
+            ("outside", 0),
+            ("outside/file", 0),
+        ] {
+            assert_eq!(owner(path), uid, "{path}");
+        }
+        // A link in the directory's own place is nothing of ours either.
+        symlink(&outside, dir.path().join("other")).unwrap();
+        hand_over(
+            &dir.path().join("other"),
+            Uid::from_raw(4_000),
+            Gid::from_raw(4_000),
+        )
+        .unwrap();
+        assert_eq!(owner("outside"), 0);
     }
 }
