@@ -39,10 +39,10 @@ pub struct Facts {
     pub started_at: Timestamp,
     pub config_path: Option<PathBuf>,
     pub store_path: PathBuf,
-    /// Without a final slash.
-    pub public_url: String,
-    /// Without a final slash.
-    pub admin_url: String,
+    /// Where participants and organizers go, without a final slash. A host gets its address late or
+    /// another one in the middle of an event.
+    pub public_url: Box<dyn Fn() -> String + Send + Sync>,
+    pub admin_url: Box<dyn Fn() -> String + Send + Sync>,
     /// The name of what runs the instances: `docker`.
     pub runtime: String,
     /// The appliance's own authority; `None` when it has none.

@@ -14,6 +14,7 @@ mod spec;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -29,6 +30,7 @@ pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
 
 use crate::config::ConfiguredGroup;
+use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
@@ -86,16 +88,18 @@ impl Control {
             health: health::Board::default(),
             network: watch::Sender::new(None),
         });
-        control.apply_access()?;
+        control.apply_settings(Timestamp::now())?;
         control.publish()?;
         Ok(control)
     }
 
-    /// Who may open an editor is the configuration's word, also for instances that exist already:
-    /// an organizer who closes the doors must find them closed.
-    fn apply_access(&self) -> Result<(), Error> {
+    /// Who takes part and who may open an editor is the configuration's word, the latter also for
+    /// instances that exist already: an organizer who closes the doors must find them closed.
+    fn apply_settings(&self, now: Timestamp) -> Result<(), Error> {
+        let entry = AuditEntry::done(now, Actor::Appliance, "settings.apply", "the event");
         let access = self.settings.access;
-        self.store.note(|tx| {
+        self.store.change(&entry, |tx| {
+            launch::import(tx, &self.settings.groups, now)?;
             for (key, mut instance) in tx.all::<Instance>()? {
                 if instance.access != access {
                     instance.access = access;
@@ -103,8 +107,7 @@ impl Control {
                 }
             }
             Ok(())
-        })?;
-        Ok(())
+        })
     }
 
     pub fn table(&self) -> &TableHandle {

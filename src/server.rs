@@ -24,6 +24,7 @@ use crate::api::{CaView, Listener};
 use crate::auth::token;
 use crate::config::{Config, LogLevel};
 use crate::control::{self, Control, Reconciler};
+use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
 use crate::edge::{Door, Edge, Limits, PeerFilter};
 use crate::host::interfaces;
@@ -72,7 +73,7 @@ pub struct Appliance {
     edge: Arc<Edge>,
     control: Arc<Control>,
     listeners: Register,
-    public_url: String,
+    public: Advertised,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -129,8 +130,8 @@ impl Appliance {
     }
 
     /// Where participants go, without a final slash.
-    pub fn public_url(&self) -> &str {
-        &self.public_url
+    pub fn public_url(&self) -> String {
+        self.public.url()
     }
 
     pub fn control(&self) -> &Arc<Control> {
@@ -176,8 +177,9 @@ impl Parts<'_> {
             .gateway
             .local_addr()
             .map_or(9080, |address| address.port());
-        let public_url = self.url(self.config.proxy.https_listen.ip(), https_port);
-        let facts = self.facts(&register, &sockets, &public_url);
+        let listen = self.config.proxy.https_listen.ip();
+        let public = Advertised::new(self.config, listen, https_port);
+        let facts = self.facts(&register, &sockets, public.clone());
         let state = AdminState {
             control: Arc::clone(&self.control),
             facts: Arc::new(facts),
@@ -204,7 +206,7 @@ impl Parts<'_> {
             edge,
             control,
             listeners: register,
-            public_url,
+            public,
             tasks,
             shutdown,
         })
@@ -265,12 +267,14 @@ impl Parts<'_> {
         }
     }
 
-    fn facts(&self, register: &Register, sockets: &Sockets, public_url: &str) -> Facts {
+    fn facts(&self, register: &Register, sockets: &Sockets, public: Advertised) -> Facts {
         let authority = &self.issuer.authority;
         let admin_port = sockets
             .admin
             .local_addr()
             .map_or(8100, |address| address.port());
+        let listen = self.config.dashboard.listen.ip();
+        let admin = Advertised::new(self.config, listen, admin_port);
         let listeners = register.clone();
         let network = self.control.network();
         Facts {
@@ -278,8 +282,8 @@ impl Parts<'_> {
             started_at: Timestamp::now(),
             config_path: self.config.source.clone(),
             store_path: self.config.store_path(),
-            public_url: public_url.to_owned(),
-            admin_url: self.url(self.config.dashboard.listen.ip(), admin_port),
+            public_url: Box::new(move || public.url()),
+            admin_url: Box::new(move || admin.url()),
             runtime: "docker".to_owned(),
             ca: Some(CaView {
                 path: authority.path().to_owned(),
@@ -293,24 +297,45 @@ impl Parts<'_> {
             }),
         }
     }
+}
 
-    /// Where people reach this listener from elsewhere, as far as anybody can tell.
-    fn url(&self, listen: IpAddr, port: u16) -> String {
-        let config = self.config;
-        let address = config
-            .external_ip
-            .or(Some(listen).filter(|ip| !ip.is_unspecified()))
-            .or_else(|| interfaces::primary_address(config.sandbox.subnet).map(IpAddr::V4));
-        let host = match (&config.proxy.domain, address) {
+/// How people reach a listener from elsewhere, as far as anybody can tell.
+#[derive(Clone)]
+struct Advertised {
+    domain: Option<String>,
+    /// What the settings say: the host's address outside, or the one that is listened on.
+    address: Option<IpAddr>,
+    port: u16,
+    sandboxes: Subnet,
+}
+
+impl Advertised {
+    fn new(config: &Config, listen: IpAddr, port: u16) -> Self {
+        Self {
+            domain: config.proxy.domain.clone(),
+            address: config
+                .external_ip
+                .or(Some(listen).filter(|ip| !ip.is_unspecified())),
+            port,
+            sandboxes: config.sandbox.subnet,
+        }
+    }
+
+    /// With the address that the host has at this moment, when nothing else is known.
+    fn url(&self) -> String {
+        let address = self
+            .address
+            .or_else(|| interfaces::primary_address(self.sandboxes).map(IpAddr::V4));
+        let host = match (&self.domain, address) {
             (Some(domain), _) => domain.clone(),
             (None, Some(IpAddr::V6(v6))) => format!("[{v6}]"),
             (None, Some(IpAddr::V4(v4))) => v4.to_string(),
             (None, None) => "localhost".to_owned(),
         };
-        if port == 443 {
+        if self.port == 443 {
             format!("https://{host}")
         } else {
-            format!("https://{host}:{port}")
+            format!("https://{host}:{}", self.port)
         }
     }
 }
@@ -352,4 +377,25 @@ fn raise_descriptor_limit() {
 /// Where an appliance in the background writes its log.
 fn log_path(config: &Config) -> PathBuf {
     config.state_dir.join("thon.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_the_name_or_else_to_the_address_that_is_known() {
+        let mut advertised = Advertised {
+            domain: None,
+            address: Some("2001:db8::7".parse().unwrap()),
+            port: 443,
+            sandboxes: Subnet::DEFAULT,
+        };
+        assert_eq!(advertised.url(), "https://[2001:db8::7]");
+        advertised.port = 8443;
+        advertised.address = Some("192.0.2.7".parse().unwrap());
+        assert_eq!(advertised.url(), "https://192.0.2.7:8443");
+        advertised.domain = Some("thon.example.org".to_owned());
+        assert_eq!(advertised.url(), "https://thon.example.org:8443");
+    }
 }

@@ -9,7 +9,7 @@ impl Facts {
     pub(super) fn instance(&self, status: InstanceStatus) -> InstanceView {
         let instance = status.instance;
         InstanceView {
-            url: format!("{}{}", self.public_url, instance.owner.path()),
+            url: format!("{}{}", (self.public_url)(), instance.owner.path()),
             id: instance.id,
             group: instance.owner.group,
             user: instance.owner.user,
@@ -33,7 +33,7 @@ impl Facts {
             group: new.invite.user.group.clone(),
             user: new.invite.user.user.clone(),
             created_at: new.invite.created_at,
-            url: format!("{}/join/{code}", self.public_url),
+            url: format!("{}/join/{code}", (self.public_url)()),
             code,
         }
     }

@@ -41,7 +41,6 @@ impl Control {
             let target = group.as_ref().map_or("all".to_owned(), ToString::to_string);
             let entry = AuditEntry::done(now, actor, "invite.create", target);
             store.change(&entry, |tx| {
-                launch::import(tx, &configured, now)?;
                 if let Some(name) = &group
                     && tx.get::<Group>(name.as_str())?.is_none()
                 {

@@ -54,7 +54,6 @@ impl Control {
                     format!("{} users", users.len()),
                 );
                 store.change(&entry, |tx| {
-                    import(tx, &settings.groups, now)?;
                     Launching {
                         tx,
                         settings: &settings,
@@ -74,14 +73,11 @@ impl Control {
     async fn selected(&self, launch: &Launch) -> Result<Vec<UserRef>, Error> {
         let groups = &self.settings.groups;
         let stored = self.reading(|view| Ok(view.all::<User>()?)).await?;
-        let stored = stored
+        let mut users: Vec<UserRef> = stored
             .into_iter()
             .map(|(_, user)| user)
             .filter(|user| takes_part(user, groups))
-            .map(|user| user.name);
-        let configured = groups.iter().flat_map(|group| &group.users);
-        let mut users: Vec<UserRef> = stored
-            .chain(configured.map(|user| user.name.clone()))
+            .map(|user| user.name)
             .collect();
         if users.is_empty() && (launch.demo || self.settings.demo) {
             users = demo_users()?;
@@ -93,7 +89,6 @@ impl Control {
                 .is_none_or(|group| user.group == *group)
         });
         users.sort();
-        users.dedup();
         match (&launch.group, users.is_empty()) {
             (_, false) => Ok(users),
             (Some(group), true) => Err(Error::Missing {

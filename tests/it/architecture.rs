@@ -91,12 +91,14 @@ impl File {
     }
 
     /// Lines of code: no comments, and no tests, which come last in a file.
-    fn code(&self) -> impl Iterator<Item = &str> {
+    fn code(&self) -> String {
         self.text
             .lines()
             .take_while(|line| *line != "#[cfg(test)]")
             .map(str::trim_start)
             .filter(|line| !line.starts_with("//"))
+            .flat_map(|line| [line, "\n"])
+            .collect()
     }
 }
 
@@ -133,29 +135,47 @@ fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }
 
-/// The modules that a line names by `crate::…`, also several in braces.
-fn named(line: &str) -> Vec<String> {
-    line.match_indices("crate::")
-        .filter(|(at, _)| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+/// The modules that code names by `crate::…`, also several in braces, over lines and nested.
+fn named(code: &str) -> Vec<String> {
+    code.match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
         .flat_map(|(at, found)| {
-            let rest = &line[at + found.len()..];
-            let list = rest
-                .strip_prefix('{')
-                .map_or(rest, |inner| inner.split('}').next().unwrap());
-            let many = rest.starts_with('{');
-            let names: Vec<String> = list
-                .split(',')
-                .take(if many { usize::MAX } else { 1 })
-                .map(|name| {
-                    name.trim()
-                        .chars()
-                        .take_while(|c| c.is_alphanumeric() || *c == '_')
-                        .collect()
-                })
-                .collect();
-            names
+            let rest = &code[at + found.len()..];
+            match rest.strip_prefix('{') {
+                Some(list) => listed(list),
+                None => vec![word(rest)],
+            }
         })
         .collect()
+}
+
+/// The first word of each entry of a list, up to the brace that closes it.
+fn listed(list: &str) -> Vec<String> {
+    let mut words = vec![word(list)];
+    let mut depth = 0;
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => words.push(word(&list[at + 1..])),
+            _ => {}
+        }
+    }
+    words
+}
+
+fn word(text: &str) -> String {
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+#[test]
+fn modules_are_found_in_lists_over_several_lines() {
+    let code = "use crate::{\n    auth::{self, token},\n    store,\n};\nlet x = crate::tls::y();";
+    assert_eq!(named(code), ["auth", "store", "", "tls"]);
 }
 
 #[test]
@@ -173,14 +193,13 @@ fn every_module_has_a_floor_and_uses_lower_floors_only() {
             ));
             continue;
         };
-        for line in file.code() {
-            for used in named(line).into_iter().filter(|used| *used != module) {
-                if floor(&used).is_some_and(|floor| floor >= own) {
-                    wrong.push(format!(
-                        "src/{}: `{module}` is not above `{used}`: {line}",
-                        file.path
-                    ));
-                }
+        let used = named(&file.code()).into_iter();
+        for used in used.filter(|used| *used != module) {
+            if floor(&used).is_some_and(|floor| floor >= own) {
+                wrong.push(format!(
+                    "src/{}: `{module}` is not above `{used}`",
+                    file.path
+                ));
             }
         }
     }
@@ -195,16 +214,12 @@ fn the_further_refusals_hold() {
             .iter()
             .filter(|(module, ..)| *module == file.module())
         {
-            for line in file.code() {
-                if named(line)
-                    .iter()
-                    .any(|used| refused.contains(&used.as_str()))
-                {
-                    wrong.push(format!(
-                        "src/{}: {module} may not: {reason}: {line}",
-                        file.path
-                    ));
-                }
+            let used = named(&file.code()).into_iter();
+            for used in used.filter(|used| refused.contains(&used.as_str())) {
+                wrong.push(format!(
+                    "src/{}: {module} may not name {used}: {reason}",
+                    file.path
+                ));
             }
         }
     }
@@ -229,7 +244,7 @@ fn outside_crates_stay_in_their_rooms() {
                     !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
                 })
             };
-            if !allowed && file.code().any(names_it) {
+            if !allowed && file.code().lines().any(names_it) {
                 wrong.push(format!(
                     "src/{}: `{krate}` belongs in {}",
                     file.path,

@@ -125,6 +125,16 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
 }
 
 #[tokio::test]
+async fn whoever_is_named_in_the_settings_can_be_given_a_link_before_any_launch() {
+    let world = World::with(&[ALICE]);
+    world
+        .control
+        .rotate_invite(&ALICE.parse().unwrap(), Actor::Control)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn the_oldest_session_of_a_link_makes_room() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;

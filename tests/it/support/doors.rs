@@ -119,8 +119,8 @@ impl House {
                 started_at: Timestamp::now(),
                 config_path: None,
                 store_path: "thon.redb".into(),
-                public_url: "https://thon.example".to_owned(),
-                admin_url: "https://thon.example:8100".to_owned(),
+                public_url: Box::new(|| "https://thon.example".to_owned()),
+                admin_url: Box::new(|| "https://thon.example:8100".to_owned()),
                 runtime: "fake".to_owned(),
                 ca: Some(CaView {
                     path: "rootCA.pem".into(),
