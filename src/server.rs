@@ -7,12 +7,14 @@ mod offline;
 mod privileges;
 mod shutdown;
 
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use nix::fcntl::Flock;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +39,7 @@ use crate::{gateway, proxy, telemetry, tls};
 
 use bridge::BridgeListener;
 use certificates::Issuer;
-use listeners::{Register, Sockets, private_dir};
+use listeners::{Register, Sockets, only_one, private_dir};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
@@ -76,6 +78,8 @@ pub struct Appliance {
     public: Advertised,
     tasks: TaskTracker,
     shutdown: CancellationToken,
+    /// Keeps a second one with the same settings out.
+    _lock: Flock<File>,
 }
 
 impl Appliance {
@@ -100,6 +104,7 @@ impl Appliance {
     ) -> anyhow::Result<Self> {
         tls::install_provider();
         raise_descriptor_limit();
+        let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
         if config.workspace.mode == WorkspaceMode::Bind {
@@ -121,7 +126,7 @@ impl Appliance {
             issuer,
             table,
         };
-        parts.serve(sockets)
+        parts.serve(sockets, lock)
     }
 
     /// The listeners with the addresses that they really have.
@@ -162,7 +167,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn serve(self, sockets: Sockets) -> anyhow::Result<Appliance> {
+    fn serve(self, sockets: Sockets, lock: Flock<File>) -> anyhow::Result<Appliance> {
         let edge = Arc::new(Edge::new(Limits::default().within_descriptors()));
         let register = Register::default();
         register.add("public", &sockets.public, true);
@@ -209,6 +214,7 @@ impl Parts<'_> {
             public,
             tasks,
             shutdown,
+            _lock: lock,
         })
     }
 

@@ -1,13 +1,17 @@
 //! Every listening socket: bound before anything is served, so that a taken port is found at once,
 //! and listed with the address that it really has.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::geteuid;
 use parking_lot::Mutex;
 
@@ -27,15 +31,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
-        private_dir(&config.runtime_dir)?;
-        // First of all: it tells whether another appliance runs with the same settings.
         let control = edge::bind_unix(&config.control_socket()).await;
-        if matches!(control, Err(BindError::InUse(_))) {
-            anyhow::bail!(
-                "an appliance runs already with these settings: see `thon status` ({} is in use)",
-                config.control_socket().display()
-            );
-        }
         Ok(Self {
             control: named("the control socket", "runtime_dir", control)?,
             public: tcp(
@@ -60,6 +56,27 @@ impl Sockets {
             )?,
         })
     }
+}
+
+/// Two that start in the same instant must not take each other's control socket for a dead one's. A
+/// lock is let go when its process ends, however it ends.
+pub(super) fn only_one(runtime_dir: &Path) -> anyhow::Result<Flock<File>> {
+    private_dir(runtime_dir)?;
+    let path = runtime_dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+        Errno::EWOULDBLOCK => anyhow::anyhow!(
+            "an appliance runs already with these settings: see `thon status` ({} is held)",
+            path.display()
+        ),
+        other => anyhow::anyhow!("cannot lock {}: {other}", path.display()),
+    })
 }
 
 fn tcp(what: &str, key: &str, address: SocketAddr) -> anyhow::Result<Bound> {
@@ -89,7 +106,7 @@ fn hint(error: &BindError, key: &str) -> String {
 const MARKS: [&str; 4] = ["ca", "control.sock", "thon.log", "thon.redb"];
 
 /// What may be there before the first start.
-const HARMLESS: [&str; 3] = ["lost+found", "run", "thon.yaml"];
+const HARMLESS: [&str; 4] = ["lock", "lost+found", "run", "thon.yaml"];
 
 /// Nobody else may even look into it: it holds the way to the admin API.
 pub(super) fn private_dir(dir: &Path) -> anyhow::Result<()> {

@@ -187,7 +187,7 @@ async fn secrets_are_its_owners_alone_and_a_second_appliance_is_refused() {
         .err()
         .map(|error| format!("{error:#}"))
         .unwrap();
-    assert!(error.contains("control.sock is in use"), "{error}");
+    assert!(error.contains("an appliance runs already"), "{error}");
     within(appliance.stop()).await;
     within(house.start()).await.unwrap().stop().await;
 }
