@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use redb::backends::InMemoryBackend;
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable,
     WriteTransaction,
 };
 
@@ -136,16 +136,13 @@ pub struct View(ReadTransaction);
 impl View {
     pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
         let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        let found = table.get(key).map_err(StoreError::failed)?;
-        found
-            .map(|value| decode::<R>(key, value.value()))
-            .transpose()
+        record(&table, key)
     }
 
     /// Every record with its key, by key.
     pub fn all<R: Record>(&self) -> Result<Vec<(String, R)>, StoreError> {
         let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        collect(table.iter())
+        records(&table)
     }
 
     /// The newest audit entries, newest first.
@@ -167,15 +164,12 @@ pub struct Change(WriteTransaction);
 impl Change {
     pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
         let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        let found = table.get(key).map_err(StoreError::failed)?;
-        found
-            .map(|value| decode::<R>(key, value.value()))
-            .transpose()
+        record(&table, key)
     }
 
     pub fn all<R: Record>(&self) -> Result<Vec<(String, R)>, StoreError> {
         let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        collect(table.iter())
+        records(&table)
     }
 
     pub fn put<R: Record>(&self, key: &str, record: &R) -> Result<(), StoreError> {
@@ -212,18 +206,24 @@ impl Change {
     }
 }
 
-type Rows<'a> = redb::Range<'a, &'static str, &'static [u8]>;
+/// A table of either kind of transaction.
+trait Rows: ReadableTable<&'static str, &'static [u8]> {}
 
-fn collect<R: Record>(
-    rows: Result<Rows<'_>, redb::StorageError>,
-) -> Result<Vec<(String, R)>, StoreError> {
-    rows.map_err(StoreError::failed)?
-        .map(|row| {
-            let (key, value) = row.map_err(StoreError::failed)?;
-            let record = decode(key.value(), value.value())?;
-            Ok((key.value().to_owned(), record))
-        })
-        .collect()
+impl<T: ReadableTable<&'static str, &'static [u8]>> Rows for T {}
+
+fn record<R: Record>(table: &impl Rows, key: &str) -> Result<Option<R>, StoreError> {
+    let found = table.get(key).map_err(StoreError::failed)?;
+    found.map(|value| decode(key, value.value())).transpose()
+}
+
+fn records<R: Record>(table: &impl Rows) -> Result<Vec<(String, R)>, StoreError> {
+    let rows = table.iter().map_err(StoreError::failed)?;
+    rows.map(|row| {
+        let (key, value) = row.map_err(StoreError::failed)?;
+        let record = decode(key.value(), value.value())?;
+        Ok((key.value().to_owned(), record))
+    })
+    .collect()
 }
 
 fn decode<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, StoreError> {
