@@ -227,7 +227,7 @@ impl Parts<'_> {
     ) -> anyhow::Result<()> {
         let tls = self.issuer.server_config()?;
         // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
-        let outsiders = PeerFilter::refusing(self.config.sandbox.subnet);
+        let outsiders = PeerFilter::NotFrom(self.config.sandbox.subnet);
         let door = |name, tls, peers| Door { name, tls, peers };
         let portal = self.portal();
         let public = proxy::Public::start(
@@ -238,25 +238,25 @@ impl Parts<'_> {
         )?;
         edge.serve_public(
             sockets.public,
-            door("public", Some(Arc::clone(&tls)), outsiders.clone()),
+            door("public", Some(Arc::clone(&tls)), outsiders),
             public,
         );
         edge.serve_router(
             sockets.plain,
-            door("plain", None, outsiders.clone()),
+            door("plain", None, outsiders),
             portal::plain_router(portal, https_port),
         );
         let admin = admin::public_admin_router(state.clone());
         edge.serve_router(sockets.admin, door("admin", Some(tls), outsiders), admin);
         edge.serve_router(
             sockets.gateway,
-            door("gateway", None, PeerFilter::open()),
+            door("gateway", None, PeerFilter::Everybody),
             gateway::router(),
         );
         let control = admin::control_router(state);
         edge.serve_router(
             sockets.control,
-            door("control", None, PeerFilter::open()),
+            door("control", None, PeerFilter::Everybody),
             control,
         );
         Ok(())

@@ -1,38 +1,27 @@
-//! `PeerFilter`: listeners that programs inside sandboxes must not reach, whatever the firewall says.
+//! `PeerFilter`: who may talk to a listener by where they are, whatever the firewall says.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-
-use arc_swap::ArcSwapOption;
 
 use crate::domain::network::Subnet;
 
-/// Drops peers from the sandboxes' network right after accept, before any byte is read. Clones share
-/// one setting, so the network can become known while the listeners already serve.
-#[derive(Clone, Debug, Default)]
-pub struct PeerFilter(Arc<ArcSwapOption<Subnet>>);
+/// Decides right after accept, before any byte is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerFilter {
+    #[default]
+    Everybody,
+    /// Keeps programs inside sandboxes out.
+    NotFrom(Subnet),
+    /// Keeps everybody else out: a neighbour of the host who routes to the bridge's address.
+    OnlyFrom(Subnet),
+}
 
 impl PeerFilter {
-    /// Lets everybody in.
-    pub fn open() -> Self {
-        Self::default()
-    }
-
-    pub fn refusing(sandboxes: Subnet) -> Self {
-        let filter = Self::default();
-        filter.set(Some(sandboxes));
-        filter
-    }
-
-    pub fn set(&self, sandboxes: Option<Subnet>) {
-        self.0.store(sandboxes.map(Arc::new));
-    }
-
-    pub(super) fn admits(&self, peer: IpAddr) -> bool {
-        self.0
-            .load()
-            .as_ref()
-            .is_none_or(|sandboxes| !sandboxes.contains(peer))
+    pub(super) fn admits(self, peer: IpAddr) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::NotFrom(sandboxes) => !sandboxes.contains(peer),
+            Self::OnlyFrom(sandboxes) => sandboxes.contains(peer),
+        }
     }
 }
 
@@ -41,14 +30,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sandbox_is_kept_out_once_its_network_is_known() {
-        let filter = PeerFilter::open();
-        let sandbox = "10.201.0.7".parse().unwrap();
-        assert!(filter.admits(sandbox));
-        let shared = filter.clone();
-        shared.set(Some("10.201.0.0/20".parse().unwrap()));
-        assert!(!filter.admits(sandbox));
-        assert!(!filter.admits("::ffff:10.201.0.7".parse().unwrap()));
-        assert!(filter.admits("192.0.2.1".parse().unwrap()));
+    fn a_sandbox_is_told_from_everybody_else_also_by_its_mapped_address() {
+        let sandboxes: Subnet = "10.201.0.0/20".parse().unwrap();
+        let stranger: IpAddr = "192.0.2.1".parse().unwrap();
+        for sandbox in ["10.201.0.7", "::ffff:10.201.0.7"] {
+            let sandbox: IpAddr = sandbox.parse().unwrap();
+            assert!(PeerFilter::Everybody.admits(sandbox));
+            assert!(!PeerFilter::NotFrom(sandboxes).admits(sandbox));
+            assert!(PeerFilter::OnlyFrom(sandboxes).admits(sandbox));
+        }
+        assert!(PeerFilter::NotFrom(sandboxes).admits(stranger));
+        assert!(!PeerFilter::OnlyFrom(sandboxes).admits(stranger));
     }
 }

@@ -57,7 +57,7 @@ impl BridgeListener {
                     let door = Door {
                         name: "gateway",
                         tls: None,
-                        peers: PeerFilter::open(),
+                        peers: PeerFilter::OnlyFrom(network.subnet),
                     };
                     self.edge.serve_router(socket, door, gateway::router());
                     self.control.report("gateway", Health::Ok);

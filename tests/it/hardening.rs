@@ -249,7 +249,7 @@ async fn one_address_has_so_many_connections_and_a_sandbox_has_none() {
     assert!(read_head(&mut first).await.starts_with("HTTP/1.1 200"));
 
     let front = Front::planned(Plan {
-        peers: PeerFilter::refusing("127.0.0.0/8".parse().unwrap()),
+        peers: PeerFilter::NotFrom("127.0.0.0/8".parse().unwrap()),
         ..Plan::default()
     })
     .await;
@@ -329,7 +329,7 @@ mod routers {
         Door {
             name: "admin",
             tls: None,
-            peers: PeerFilter::open(),
+            peers: PeerFilter::Everybody,
         }
     }
 

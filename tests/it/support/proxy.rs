@@ -65,7 +65,7 @@ impl Default for Plan {
                 ..Limits::default()
             },
             patience: Patience::default(),
-            peers: PeerFilter::open(),
+            peers: PeerFilter::Everybody,
             portal: Router::new().fallback(|| async { "portal" }),
             body_bytes_max: 32 << 20,
         }
