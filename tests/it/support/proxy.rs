@@ -114,7 +114,7 @@ impl Front {
         let door = |tls| Door {
             name: "public",
             tls,
-            peers: plan.peers.clone(),
+            peers: plan.peers,
         };
         let public = edge.serve_public(plain, door(None), Arc::clone(&proxy));
         let key = certificate.signing_key.serialize_der();
