@@ -14,10 +14,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::Instant;
 
 use super::machine;
 
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Between two looks at a page that does not show what it should.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct Browser {
     pub(crate) page: Client,
@@ -65,12 +69,22 @@ impl Browser {
 
     /// Waits until it is there.
     pub(crate) async fn element(&self, css: &str) -> Element {
-        let waiting = self.page.wait().at_most(PATIENCE);
-        match waiting.for_element(Locator::Css(css)).await {
-            Ok(element) => element,
-            Err(error) => {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let waiting = self.page.wait().at_most(LOOK_AGAIN);
+            let error = match waiting.for_element(Locator::Css(css)).await {
+                Ok(element) => return element,
+                Err(error) => error,
+            };
+            let text = self.text().await;
+            if Instant::now() > deadline {
                 self.screenshot("failed").await;
-                panic!("no {css} ({error}) in {}", self.text().await)
+                panic!("no {css} ({error}) in {text}");
+            }
+            // Chromium takes the bridges of this host's containers for its own network, and drops what
+            // it was loading whenever one comes or goes. Participants are on other machines.
+            if text.contains("ERR_NETWORK_CHANGED") {
+                self.page.refresh().await.unwrap();
             }
         }
     }

@@ -139,7 +139,7 @@ async fn without_root_up_says_what_is_missing_and_what_to_type() {
     for words in [
         "sudo systemctl start docker",
         "usermod -aG docker",
-        "sudo thon up",
+        "start as root",
     ] {
         assert!(said.err.contains(words), "{words}: {said:#?}");
     }
