@@ -10,6 +10,9 @@ use super::{Context, launch, wait};
 use crate::api::{LaunchRequest, Status};
 use crate::server::{self, Lives, Report, Up};
 
+/// Fits beside a bar on a terminal of usual width.
+const TEXT_CHARS_MAX: usize = 100;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Leave the appliance running in the background
@@ -45,11 +48,12 @@ impl Report for Guide<'_> {
     }
 
     fn progress(&mut self, step: Option<(u32, u32)>, text: &str) {
+        let text = &short(text);
         match step {
             Some((done, total)) => {
                 let bar = self.bar.get_or_insert_with(|| Progress::new(0));
                 bar.resize(wide(total));
-                bar.set(wide(done), text.to_owned());
+                bar.set(wide(done), text.clone());
                 // A log file has no bar, and minutes without a word look like a fault.
                 if bar.is_hidden() && self.said != Some(done) {
                     output::say(&format!("  {done}/{total} {text}"));
@@ -90,6 +94,16 @@ impl Report for Guide<'_> {
     }
 }
 
+/// A step of the image can be a page of shell: its beginning tells which one it is.
+fn short(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
+        None => line,
+    }
+}
+
 /// On the plain listener: whoever needs it does not trust the other one yet.
 fn certificate_page(status: &Status) -> Option<String> {
     let plain = status
@@ -110,4 +124,17 @@ fn certificate_page(status: &Status) -> Option<String> {
 
 fn wide(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_step_is_told_by_its_beginning() {
+        assert_eq!(short("RUN  apt-get \n update"), "RUN apt-get update");
+        let long = short(&"ä".repeat(500));
+        assert_eq!(long.chars().count(), TEXT_CHARS_MAX + 1);
+        assert!(long.ends_with('…'));
+    }
 }
