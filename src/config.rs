@@ -9,6 +9,8 @@ pub mod validate;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use crate::domain::id::{GroupName, UserRef};
 use crate::domain::instance::{Access, Resources, Sudo};
 use crate::domain::network::Subnet;
@@ -65,6 +67,20 @@ pub struct Proxy {
     pub https_listen: SocketAddr,
     pub http_listen: SocketAddr,
     pub domain: Option<String>,
+    pub certificates: Certificates,
+    /// Whose `X-Forwarded-*` are believed: nobody's unless written.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where the listeners' certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Signed by the appliance's own authority.
+    Own,
+    /// Somebody else's, in PEM files that are read again when they change.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// The public listener speaks plain HTTP: on loopback, or behind `trusted_proxies`.
+    Off,
 }
 
 /// The admin listener.

@@ -73,6 +73,7 @@ fn in_force(config: &Config) -> File {
             http_listen: text(&config.proxy.http_listen),
             domain: config.proxy.domain.clone(),
             external_ip: None,
+            ..file::Proxy::default()
         },
         dashboard: file::Dashboard {
             host: text(&config.dashboard.listen.ip()),

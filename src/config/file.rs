@@ -32,6 +32,10 @@ pub struct Proxy {
     pub http_listen: Option<String>,
     pub domain: Option<String>,
     pub external_ip: Option<String>,
+    pub ssl_provider: Option<String>,
+    pub ssl_certificate: Option<String>,
+    pub ssl_certificate_key: Option<String>,
+    pub trusted_proxies: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -5,10 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use crate::config::env::{self, Places, Vars};
 use crate::config::file::{self, File};
 use crate::config::{
-    Config, Dashboard, Gateway, LogLevel, Proxy, SANDBOX_IMAGE, Sandbox, Workspace, groups,
+    Certificates, Config, Dashboard, Gateway, LogLevel, Proxy, SANDBOX_IMAGE, Sandbox, Workspace,
+    groups,
 };
 use crate::domain::instance::{Access, Resources, Sudo};
 use crate::domain::network::Subnet;
@@ -127,9 +130,9 @@ impl Validator<'_> {
     }
 
     /// One of a few words, each with its meaning.
-    fn word<T: Copy>(&mut self, key: &str, text: &str, words: &[(&str, T)], otherwise: T) -> T {
+    fn word<T: Clone>(&mut self, key: &str, text: &str, words: &[(&str, T)], otherwise: T) -> T {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return *value;
+            return value.clone();
         }
         let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         self.problems.add(
@@ -213,7 +216,34 @@ impl Validator<'_> {
                 "0.0.0.0:80",
             ),
             domain,
+            certificates: self.certificates(proxy),
+            trusted_proxies: self.trusted_proxies(proxy),
         }
+    }
+
+    fn certificates(&mut self, proxy: &file::Proxy) -> Certificates {
+        let words = [
+            ("auto", Certificates::Own),
+            ("none", Certificates::Off),
+            (
+                "files",
+                Certificates::Files {
+                    certificate: proxy.ssl_certificate.clone().unwrap_or_default().into(),
+                    key: proxy.ssl_certificate_key.clone().unwrap_or_default().into(),
+                },
+            ),
+        ];
+        let provider = proxy.ssl_provider.as_deref().unwrap_or("auto");
+        self.word("proxy.ssl_provider", provider, &words, Certificates::Own)
+    }
+
+    fn trusted_proxies(&mut self, proxy: &file::Proxy) -> Vec<IpNet> {
+        let accepted = "a range of addresses, for example 10.0.0.0/24 or 192.0.2.7/32";
+        proxy
+            .trusted_proxies
+            .iter()
+            .filter_map(|text| self.parsed("proxy.trusted_proxies", text, accepted))
+            .collect()
     }
 
     fn dashboard(&mut self, dashboard: &file::Dashboard) -> Dashboard {
