@@ -67,6 +67,8 @@ pub struct Ca {
     pub pem: Arc<str>,
     /// SHA-256 of the certificate, as people compare it: `AB:CD:…`.
     pub sha256: Arc<str>,
+    /// Where the certificate can be had before it is trusted.
+    pub plain_port: u16,
 }
 
 /// What every handler gets.
@@ -74,6 +76,8 @@ pub struct Ca {
 struct Shared {
     control: Arc<Control>,
     ca: Option<Ca>,
+    /// Where the public listener is reached, if this is not it.
+    tls_port: Option<u16>,
     attempts: Arc<Attempts>,
     assets: Arc<Assets>,
 }
@@ -83,6 +87,7 @@ impl From<Portal> for Shared {
         Self {
             control: portal.control,
             ca: portal.ca,
+            tls_port: None,
             attempts: Arc::default(),
             assets: Arc::default(),
         }
@@ -120,6 +125,9 @@ fn open_routes() -> Router<Shared> {
     Router::new()
         .route("/ca", get(ca::page))
         .route("/ca.crt", get(ca::download))
+        .route("/ca.mobileconfig", get(ca::profile))
+        .route("/ca/qr.svg", get(ca::qr))
+        .route("/ca/test/worker.js", get(ca::worker))
         .route("/health", get(me::health))
         .route("/static/{file}", get(assets::serve))
 }

@@ -16,6 +16,7 @@ mod phases;
 mod refusal;
 mod response;
 mod sandbox;
+mod self_test;
 mod settings;
 mod upgrade;
 mod visit;
@@ -37,6 +38,7 @@ use bridge::Bridge;
 use classify::{Destination, classify};
 use phases::Context;
 use refusal::Refusal;
+use self_test::SelfTest;
 use visit::Visit;
 
 use crate::routing::{Route, State, TableHandle, Target};
@@ -50,6 +52,7 @@ pub struct Public {
     portal: Router,
     gateway: Router,
     bridge: Bridge,
+    self_test: SelfTest,
     settings: Settings,
 }
 
@@ -92,6 +95,7 @@ impl Public {
             portal,
             gateway,
             bridge,
+            self_test: SelfTest::default(),
             settings,
         };
         let mut proxy = http_proxy(&conf, public);

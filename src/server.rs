@@ -19,12 +19,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use offline::{Lives, Report, Up, up};
+pub use offline::{Lives, Report, Rotated, Up, rotate_authority, up};
 
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
 use crate::auth::token;
-use crate::config::{Config, LogLevel};
+use crate::config::{self, Config, LogLevel};
 use crate::control::{self, Control, Reconciler};
 use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
@@ -74,6 +74,7 @@ fn level(level: LogLevel) -> &'static str {
 pub struct Appliance {
     edge: Arc<Edge>,
     control: Arc<Control>,
+    issuer: Arc<Issuer>,
     listeners: Register,
     public: Advertised,
     tasks: TaskTracker,
@@ -107,6 +108,7 @@ impl Appliance {
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
+        let early = certificates::read_early(config)?;
         if config.workspace.mode == WorkspaceMode::Bind {
             tracing::warn!(
                 "root is kept: workspace.mode `bind` has to give directories to participants"
@@ -116,7 +118,7 @@ impl Appliance {
             privileges::drop_root(&ours, &config.sandbox.docker_socket)?;
         }
         let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
-        let issuer = Arc::new(Issuer::open(config, Timestamp::now())?);
+        let issuer = Arc::new(Issuer::open(config, early, Timestamp::now())?);
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
         let control = Control::new(store, runtime, table.clone(), settings(config))?;
@@ -141,6 +143,12 @@ impl Appliance {
 
     pub fn control(&self) -> &Arc<Control> {
         &self.control
+    }
+
+    /// Renews the certificate if it is due at this moment. The appliance does so by itself, by the
+    /// host's clock.
+    pub fn look_after_certificate(&self, now: Timestamp) {
+        self.issuer.look(&self.control, now);
     }
 
     /// Stops accepting, lets requests finish, ends the loops. Instances go on without us.
@@ -202,7 +210,8 @@ impl Parts<'_> {
         let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
-        tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
+        let issuer = Arc::clone(&self.issuer);
+        tasks.spawn(issuer.keep(Arc::clone(&control), shutdown.clone()));
         // A listener on every address hears the bridge as well.
         if !self.config.gateway.listen.ip().is_unspecified() {
             tasks.spawn(bridge.keep(shutdown.clone()));
@@ -210,6 +219,7 @@ impl Parts<'_> {
         Ok(Appliance {
             edge,
             control,
+            issuer: self.issuer,
             listeners: register,
             public,
             tasks,
@@ -229,7 +239,8 @@ impl Parts<'_> {
         // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
         let outsiders = PeerFilter::NotFrom(self.config.sandbox.subnet);
         let door = |name, tls, peers| Door { name, tls, peers };
-        let portal = self.portal();
+        let plain_port = sockets.plain.local_addr().map_or(80, |at| at.port());
+        let portal = self.portal(plain_port);
         let public = proxy::Public::start(
             self.table.clone(),
             portal::router(portal.clone()),
@@ -262,15 +273,21 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn portal(&self) -> Portal {
-        let authority = &self.issuer.authority;
+    fn portal(&self, plain_port: u16) -> Portal {
+        let ca = self.participants_install_it().then(|| Ca {
+            pem: self.issuer.authority.pem().into(),
+            sha256: self.issuer.authority.fingerprint().into(),
+            plain_port,
+        });
         Portal {
             control: Arc::clone(&self.control),
-            ca: Some(Ca {
-                pem: authority.pem().into(),
-                sha256: authority.fingerprint().into(),
-            }),
+            ca,
         }
+    }
+
+    /// With somebody else's certificate, or somebody else's TLS in front, there is nothing to install.
+    fn participants_install_it(&self) -> bool {
+        self.issuer.is_own() && self.config.proxy.certificates != config::Certificates::Off
     }
 
     fn facts(&self, register: &Register, sockets: &Sockets, public: Advertised) -> Facts {
@@ -291,11 +308,7 @@ impl Parts<'_> {
             public_url: Box::new(move || public.url()),
             admin_url: Box::new(move || admin.url()),
             runtime: "docker".to_owned(),
-            ca: Some(CaView {
-                path: authority.path().to_owned(),
-                sha256: authority.fingerprint(),
-                pem: authority.pem().to_owned(),
-            }),
+            ca: self.issuer.is_own().then(|| ca_view(authority)),
             listeners: Box::new(move || listeners.list()),
             ready: Box::new(move || match *network.borrow() {
                 Some(_) => Ok(()),
@@ -343,6 +356,18 @@ impl Advertised {
         } else {
             format!("https://{host}:{}", self.port)
         }
+    }
+}
+
+fn ca_view(authority: &tls::Authority) -> CaView {
+    let validity = authority.validity();
+    CaView {
+        path: authority.path().to_owned(),
+        sha256: authority.fingerprint(),
+        not_before: validity.from,
+        not_after: validity.until,
+        permits: authority.scope().words(),
+        pem: authority.pem().to_owned(),
     }
 }
 

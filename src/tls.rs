@@ -1,8 +1,12 @@
 //! Certificates for the listeners.
 
 pub mod authority;
+mod durable;
+pub mod names;
+pub mod provided;
 pub mod renewal;
 pub mod resolver;
+pub mod scope;
 
 use std::sync::Arc;
 
@@ -10,7 +14,9 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 
 pub use authority::Authority;
+pub use names::Names;
 pub use resolver::Certificates;
+pub use scope::Scope;
 
 /// Named by what the caller does next.
 #[derive(Debug, thiserror::Error)]

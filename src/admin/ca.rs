@@ -25,7 +25,7 @@ fn own(state: &AdminState) -> Result<&CaView, Refusal> {
         Refusal::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "this appliance has no authority of its own: its certificate is trusted already",
+            "this appliance uses a certificate from files (`proxy.ssl_certificate`): there is no authority to trust",
         )
     })
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What a client has to trust, and how people compare it.
@@ -11,5 +12,10 @@ pub struct CaView {
     pub path: PathBuf,
     /// `AB:CD:…`
     pub sha256: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// Names, each with everything below it, and addresses or ranges of them that it may sign for.
+    /// `null`: any, as authorities of the first version may.
+    pub permits: Option<Vec<String>>,
     pub pem: String,
 }

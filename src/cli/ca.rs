@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use super::Context;
 use super::failure::Failure;
 use super::output;
+use super::words::clean;
 use crate::api::CaView;
+use crate::server;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,25 +20,70 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Where it is, and its fingerprint to compare (what happens without an action)
+    /// Where it is, its fingerprint to compare, until when and for what it is (what happens without an
+    /// action)
     Show,
     /// Write it to a file, `-` for standard output
     Export { file: PathBuf },
+    /// Make a new authority, which every browser has to trust anew; the appliance must be stopped
+    Rotate {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Failure> {
-    let ca: CaView = context.client()?.get("/api/ca").await?;
     match args.action.unwrap_or(Action::Show) {
-        Action::Show => context.output.show(&ca, |ca| {
-            format!("file     {}\nsha-256  {}", ca.path.display(), ca.sha256)
-        }),
-        Action::Export { file } if file == Path::new("-") => output::print(&ca.pem),
+        Action::Show => context.output.show(&present(context).await?, words),
+        Action::Export { file } if file == Path::new("-") => {
+            output::print(&present(context).await?.pem)
+        }
         Action::Export { file } => {
-            write(&file, &ca.pem)?;
+            write(&file, &present(context).await?.pem)?;
             output::say(&format!("written to {}", file.display()));
             Ok(())
         }
+        Action::Rotate { yes } => rotate(context, yes),
     }
+}
+
+async fn present(context: &Context<'_>) -> Result<CaView, Failure> {
+    context.client()?.get("/api/ca").await
+}
+
+fn rotate(context: &Context<'_>, yes: bool) -> Result<(), Failure> {
+    let config = context.config()?;
+    let question = "Make a new authority? Every browser and program has to trust it anew, at /ca.";
+    if !yes && !output::ask(question)? {
+        return Err(Failure::new("nothing was changed"));
+    }
+    let rotated = server::rotate_authority(&config)
+        .map_err(|error| Failure::from(error).hint("stop the appliance, then try again"))?;
+    if let Some(kept) = &rotated.kept {
+        output::say(&format!(
+            "the authority from before is in {}",
+            kept.display()
+        ));
+    }
+    output::say("start the appliance, and show everybody /ca and the new fingerprint");
+    context.output.show(&rotated.ca, words)
+}
+
+fn words(ca: &CaView) -> String {
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    let permits = ca.permits.as_ref().map_or_else(
+        || "any name and address, as the first version made it; `thon ca rotate` makes one with bounds".to_owned(),
+        |permits| permits.join(" "),
+    );
+    format!(
+        "file     {}\nsha-256  {}\nvalid    {} to {}\nfor      {}",
+        ca.path.display(),
+        ca.sha256,
+        day(ca.not_before),
+        day(ca.not_after),
+        clean(&permits)
+    )
 }
 
 /// Never over something else: a slip of the finger must not cost a file.

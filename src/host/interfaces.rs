@@ -1,6 +1,6 @@
 //! The host's own addresses and name: for certificates, and for links that work from elsewhere.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -14,14 +14,30 @@ const SOMEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 51, 100, 1), 9);
 
 /// IPv4 addresses by which others can reach this host, the primary one first.
 pub fn addresses(sandboxes: Subnet) -> Vec<Ipv4Addr> {
-    let mut all = own();
-    all.retain(|(name, address)| is_reachable(name, *address, sandboxes));
-    let mut addresses: Vec<Ipv4Addr> = all.into_iter().map(|(_, address)| address).collect();
+    let all = own()
+        .into_iter()
+        .filter_map(|(name, address)| match address {
+            IpAddr::V4(v4) => is_reachable(&name, v4, sandboxes).then_some(v4),
+            IpAddr::V6(_) => None,
+        });
+    let mut addresses: Vec<Ipv4Addr> = all.collect();
     if let Some(primary) = routed() {
         addresses.sort_by_key(|address| *address != primary);
     }
     addresses.dedup();
     addresses
+}
+
+/// IPv6 addresses by which others can reach this host: global and unique local ones. Browsers cannot
+/// write a link-local one.
+pub fn addresses_v6() -> Vec<Ipv6Addr> {
+    let all = own()
+        .into_iter()
+        .filter_map(|(name, address)| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => (is_routable(v6) && !is_of_containers(&name)).then_some(v6),
+        });
+    all.collect()
 }
 
 /// The address of the default route, or else the first one.
@@ -39,19 +55,33 @@ fn is_reachable(interface: &str, address: Ipv4Addr, sandboxes: Subnet) -> bool {
     !address.is_loopback()
         && !address.is_link_local()
         && !sandboxes.contains(IpAddr::V4(address))
-        && !CONTAINER_INTERFACES
-            .iter()
-            .any(|prefix| interface.starts_with(prefix))
+        && !is_of_containers(interface)
 }
 
-fn own() -> Vec<(String, Ipv4Addr)> {
+fn is_routable(address: Ipv6Addr) -> bool {
+    !address.is_loopback()
+        && !address.is_unspecified()
+        && !address.is_multicast()
+        && !address.is_unicast_link_local()
+        && address.to_ipv4_mapped().is_none()
+}
+
+fn is_of_containers(interface: &str) -> bool {
+    CONTAINER_INTERFACES
+        .iter()
+        .any(|prefix| interface.starts_with(prefix))
+}
+
+fn own() -> Vec<(String, IpAddr)> {
     let Ok(all) = getifaddrs() else {
         return Vec::new();
     };
     all.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
         .filter_map(|interface| {
-            let address = interface.address?.as_sockaddr_in()?.ip();
-            Some((interface.interface_name, address))
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            let v6 = || address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+            Some((interface.interface_name, v4.or_else(v6)?))
         })
         .collect()
 }
@@ -92,6 +122,22 @@ mod tests {
             Ipv4Addr::new(169, 254, 3, 4),
             sandboxes
         ));
+    }
+
+    #[test]
+    fn of_version_six_only_what_a_browser_can_write_counts() {
+        for (address, counts) in [
+            ("2001:db8::7", true),
+            ("fd12:3456::7", true),
+            ("fe80::7", false),
+            ("::1", false),
+            ("::", false),
+            ("ff02::1", false),
+            ("::ffff:192.0.2.1", false),
+        ] {
+            assert_eq!(is_routable(address.parse().unwrap()), counts, "{address}");
+        }
+        assert!(addresses_v6().into_iter().all(is_routable));
     }
 
     #[test]

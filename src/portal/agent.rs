@@ -26,13 +26,20 @@ const SYSTEMS: [(&str, &str); 7] = [
 
 /// "Firefox on Linux", or the start of what it said.
 pub(super) fn describe(user_agent: &str) -> String {
-    let browser = first_of(&BROWSERS, user_agent);
-    let system = first_of(&SYSTEMS, user_agent);
-    match (browser, system) {
+    match (browser(user_agent), system(user_agent)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),
         _ => unknown(user_agent),
     }
+}
+
+/// The browser and the system alone, of those that we know.
+pub(super) fn browser(user_agent: &str) -> Option<&'static str> {
+    first_of(&BROWSERS, user_agent)
+}
+
+pub(super) fn system(user_agent: &str) -> Option<&'static str> {
+    first_of(&SYSTEMS, user_agent)
 }
 
 fn first_of(known: &[(&'static str, &'static str)], text: &str) -> Option<&'static str> {

@@ -12,7 +12,17 @@ use sha2::{Digest as _, Sha256};
 use super::Shared;
 use super::fault::Fault;
 
-const FILES: [(&str, &str, &[u8]); 3] = [
+const FILES: [(&str, &str, &[u8]); 5] = [
+    (
+        "ca.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../../static/portal/ca.css"),
+    ),
+    (
+        "ca.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../static/portal/ca.js"),
+    ),
     (
         "portal.css",
         "text/css; charset=utf-8",

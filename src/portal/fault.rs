@@ -16,6 +16,8 @@ pub(super) enum Fault {
     ForeignForm,
     MethodNotAllowed,
     NotFound,
+    /// The certificate is one that browsers trust by themselves.
+    NothingToInstall,
     TooManyAttempts,
     /// The request did not end in time.
     TooSlow,
@@ -90,6 +92,11 @@ impl Fault {
                 StatusCode::NOT_FOUND,
                 "There is no such page",
                 "The link may be incomplete. Your own editor is linked from the start page.",
+            ),
+            Self::NothingToInstall => (
+                StatusCode::NOT_FOUND,
+                "Nothing to install",
+                "This event uses a certificate that your browser trusts already.",
             ),
             Self::TooManyAttempts => (
                 StatusCode::TOO_MANY_REQUESTS,

@@ -5,7 +5,6 @@ use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::Ca;
 use super::standing::Standing;
 use crate::domain::id::UserRef;
 
@@ -58,12 +57,39 @@ pub(super) struct BrowserRow {
     pub(super) is_this_one: bool,
 }
 
+/// How to make a browser trust the certificate, and whether it is ready for an editor.
 #[derive(Template)]
 #[template(path = "ca.html")]
 pub(super) struct CaPage<'a> {
-    pub(super) ca: Option<&'a Ca>,
+    pub(super) ca: Option<CaWords>,
+    /// The public listener, when this page was asked for without TLS.
+    pub(super) secure: Option<&'a str>,
+    /// This page for a phone; none where nobody else could open it.
+    pub(super) elsewhere: Option<&'a str>,
+    /// Which of the instructions are unfolded.
+    pub(super) opened: Vec<&'static str>,
+}
+
+/// The certificate in the words of the instructions.
+pub(super) struct CaWords {
+    /// The fingerprint in lines that an eye can hold.
+    pub(super) lines: Vec<String>,
     /// Where the certificate can be fetched before it is trusted.
-    pub(super) url: &'a str,
+    pub(super) url: String,
+    /// What it is called where it is installed: no two authorities have the same.
+    pub(super) name: String,
+    /// SHA-1, by which macOS and Windows find it again.
+    pub(super) thumbprint: String,
+}
+
+impl CaPage<'_> {
+    fn open(&self, system: &str) -> &'static str {
+        if self.opened.contains(&system) {
+            " open"
+        } else {
+            ""
+        }
+    }
 }
 
 #[derive(Template)]

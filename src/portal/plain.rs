@@ -18,11 +18,15 @@ use super::{Portal, Shared, headers, open_routes};
 /// crossed the network by then, and refusing would only strand its owner.
 pub fn plain_router(portal: Portal, https_port: u16) -> Router {
     let redirect = move |request: Request| async move { to_tls(https_port, request) };
+    let shared = Shared {
+        tls_port: Some(https_port),
+        ..Shared::from(portal)
+    };
     open_routes()
         .fallback(redirect)
         .method_not_allowed_fallback(redirect)
         .layer(middleware::map_response(headers::secure))
-        .with_state(Shared::from(portal))
+        .with_state(shared)
 }
 
 fn to_tls(https_port: u16, request: Request) -> Response {

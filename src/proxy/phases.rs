@@ -18,7 +18,7 @@ use super::access_log::Record;
 use super::page::{Reader, answer};
 use super::refusal::Refusal;
 use super::visit::Visit;
-use super::{Public, Way, is_websocket, response, sandbox};
+use super::{Public, Way, is_websocket, response, sandbox, self_test};
 use crate::edge::{Connection, InFlight, Peer, connection_of};
 
 /// An open editor keeps its session alive; once a minute is often enough.
@@ -116,6 +116,10 @@ impl ProxyHttp for Public {
             Ok(Way::Sandbox(visit)) => {
                 admit(session, context, visit);
                 return Ok(false);
+            }
+            Ok(Way::Portal) if self_test::is_asked(session) => {
+                self.test(session, context).await?;
+                return Ok(true);
             }
             Ok(Way::Portal) => &self.portal,
             Ok(Way::Gateway) => &self.gateway,
@@ -232,6 +236,16 @@ impl ProxyHttp for Public {
 }
 
 impl Public {
+    async fn test(&self, session: &mut Session, context: &mut Context) -> Result<()> {
+        match self.self_test.admit(session) {
+            Ok((_place, accept)) => {
+                context.record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
+                self_test::converse(session, &accept).await
+            }
+            Err(refusal) => self.refuse(session, context, &refusal).await,
+        }
+    }
+
     async fn refuse(
         &self,
         session: &mut Session,

@@ -29,6 +29,8 @@ pub(super) enum Refusal {
     Slash {
         location: String,
     },
+    /// As many browsers as may are tested at the moment.
+    TestsRunning,
     Unauthorized,
     /// The editor does not answer.
     Unreachable,
@@ -100,7 +102,7 @@ impl Refusal {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Unreachable => StatusCode::BAD_GATEWAY,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::Waiting { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TestsRunning | Self::Waiting { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -176,6 +178,12 @@ impl Refusal {
             .home()
             .retry(5),
             Self::Slash { .. } => words("moved", "This way", "The address ends with a slash."),
+            Self::TestsRunning => words(
+                "tests_running",
+                "Many at once",
+                "Many browsers are tested at this moment. Check again in a few seconds.",
+            )
+            .retry(5),
             Self::Unreachable => words(
                 "unreachable",
                 "Your editor is not reachable",

@@ -1,106 +1,148 @@
-//! The certificate of the listeners: made at the start, renewed before it ends, made anew when the
-//! host gets another name or address. No connection is dropped for it.
+//! The certificate of the listeners: the appliance's own, or one from files. It is looked after while
+//! the appliance runs, and no connection is dropped for another one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod files;
+mod own;
+mod trouble;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::control::Control;
+use crate::domain::health::Health;
 use crate::host::interfaces;
-use crate::tls::authority::Names;
-use crate::tls::renewal::{self, Current};
-use crate::tls::{self, Authority, Certificates};
+use crate::tls::provided::{Pair, Provided};
+use crate::tls::{self, Authority, Certificates, Scope};
 
-/// How often the host is asked for its names; a renewal is due weeks before it is urgent.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
+use files::Files;
+use own::{Own, Wanted};
+use trouble::Trouble;
 
+/// The part's name in the health report.
+const PART: &str = "certificate";
+
+/// How often somebody looks whether names or files have changed. Both looks are cheap.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What was read while the process was still allowed to.
+pub(super) struct Early(Option<(Pair, Provided)>);
+
+/// Reads the files of `ssl_provider: files` before root is given up: many a key is root's alone.
+pub(super) fn read_early(config: &Config) -> anyhow::Result<Early> {
+    let config::Certificates::Files { certificate, key } = &config.proxy.certificates else {
+        return Ok(Early(None));
+    };
+    let pair = Pair {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    let provided = files::read(&pair)
+        .context("the certificate cannot be used; see `proxy.ssl_certificate` and `proxy.ssl_certificate_key`")?;
+    Ok(Early(Some((pair, provided))))
+}
+
+/// Whoever has a certificate for the listeners.
 pub(super) struct Issuer {
-    pub(super) authority: Authority,
+    /// There is one in any case: what is not looked at costs nothing.
+    pub(super) authority: Arc<Authority>,
+    source: Source,
     certificates: Arc<Certificates>,
-    current: Mutex<Current>,
-    config: Config,
+}
+
+enum Source {
+    Own(Own),
+    Files(Files),
 }
 
 impl Issuer {
-    pub(super) fn open(config: &Config, now: Timestamp) -> anyhow::Result<Self> {
-        let dir = config.state_dir.join("ca");
-        let label = interfaces::host_name().unwrap_or_else(|| "this host".to_owned());
-        let authority = Authority::open(&dir, &label, now)
-            .context("the certificate authority cannot be used")?;
-        let (first, current) = authority.issue(&names(config), now)?;
+    pub(super) fn open(config: &Config, early: Early, now: Timestamp) -> anyhow::Result<Self> {
+        let wanted = Wanted::of(config);
+        let authority = Authority::open(
+            &authority_dir(config),
+            &authority_label(),
+            &wanted.scope(),
+            now,
+        )
+        .context("the certificate authority cannot be used")?;
+        let authority = Arc::new(authority);
+        let (source, first) = match early.0 {
+            Some((pair, provided)) => {
+                let (files, first) = Files::new(pair, provided, config);
+                (Source::Files(files), first)
+            }
+            None => {
+                let (own, first) = Own::new(Arc::clone(&authority), config, &wanted, now)?;
+                (Source::Own(own), first)
+            }
+        };
         Ok(Self {
             authority,
+            source,
             certificates: Certificates::new(first),
-            current: Mutex::new(current),
-            config: config.clone(),
         })
+    }
+
+    /// Do visitors meet a certificate that only those trust who installed our authority?
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own(_))
     }
 
     pub(super) fn server_config(&self) -> anyhow::Result<Arc<ServerConfig>> {
         Ok(tls::server_config(Arc::clone(&self.certificates))?)
     }
 
-    pub(super) async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
-        while shutdown
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
-            if let Err(error) = self.renew_if_due(Timestamp::now()) {
-                tracing::error!("the certificate was not renewed: {error}");
+    pub(super) async fn keep(self: Arc<Self>, control: Arc<Control>, shutdown: CancellationToken) {
+        loop {
+            let (issuer, control) = (Arc::clone(&self), Arc::clone(&control));
+            let look = move || issuer.look(&control, Timestamp::now());
+            if tokio::task::spawn_blocking(look).await.is_err() {
+                tracing::error!("looking after the certificate ended early");
+            }
+            let pause = tokio::time::sleep(LOOK_EVERY);
+            if shutdown.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }
 
-    fn renew_if_due(&self, now: Timestamp) -> anyhow::Result<()> {
-        let names = names(&self.config);
-        if !renewal::due(&self.current.lock(), &names, now) {
-            return Ok(());
+    /// Renews what is due, and tells how it is.
+    pub(super) fn look(&self, control: &Control, now: Timestamp) {
+        let (next, trouble) = match &self.source {
+            Source::Own(own) => own.look(now),
+            Source::Files(files) => files.look(now),
+        };
+        if let Some(next) = next {
+            self.certificates.swap(next);
         }
-        let (next, current) = self.authority.issue(&names, now)?;
-        self.certificates.swap(next);
-        tracing::info!(certificate.until = %current.not_after, "the certificate was renewed");
-        *self.current.lock() = current;
-        Ok(())
+        control.report(PART, trouble.map_or(Health::Ok, Trouble::health));
     }
 }
 
-/// Everything that a browser may have typed to get here.
-fn names(config: &Config) -> Names {
-    let dns = [
-        Some("localhost".to_owned()),
-        interfaces::host_name(),
-        config.proxy.domain.clone(),
-    ];
-    let loopback = [
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ];
-    let addresses = interfaces::addresses(config.sandbox.subnet)
-        .into_iter()
-        .map(IpAddr::V4)
-        .chain(loopback);
-    let listening = [config.proxy.https_listen, config.dashboard.listen]
-        .map(|listen| listen.ip())
-        .into_iter()
-        .filter(|ip| !ip.is_unspecified());
-    // A host name that is no DNS name (`my_host`) cannot stand in a certificate, and nobody can
-    // visit it either.
-    let valid = |name: &String| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-    };
-    Names::new(
-        dns.into_iter()
-            .flatten()
-            .filter(|name| !name.is_empty())
-            .filter(valid),
-        addresses.chain(listening).chain(config.external_ip),
-    )
+/// A new authority in the place of the present one, which is kept beside it.
+pub(super) fn rotate(
+    config: &Config,
+    now: Timestamp,
+) -> anyhow::Result<(Authority, Option<PathBuf>)> {
+    let scope: Scope = Wanted::of(config).scope();
+    Ok(Authority::rotate(
+        &authority_dir(config),
+        &authority_label(),
+        &scope,
+        now,
+    )?)
+}
+
+fn authority_dir(config: &Config) -> PathBuf {
+    config.state_dir.join("ca")
+}
+
+fn authority_label() -> String {
+    interfaces::host_name().unwrap_or_else(|| "this host".to_owned())
 }

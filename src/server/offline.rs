@@ -1,7 +1,8 @@
-//! What works with no appliance running: `up`, from nothing to a running one.
+//! What works with no appliance running: `up`, from nothing to a running one, and a new authority.
 
 mod background;
 mod preflight;
+mod rotate;
 mod starting_file;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use crate::config::{self, Config, Vars};
 use crate::host::{self, Progress, command, daemon, engine, image, packages};
 use crate::server::{Appliance, log_path, privileges, shutdown, telemetry, workers};
 use crate::tls;
+
+pub use rotate::{Rotated, rotate_authority};
 
 /// From nothing to a running appliance.
 #[derive(Clone, Debug)]

@@ -1,10 +1,6 @@
 //! The appliance's own certificate authority: made once, kept in files, signs the leaf certificates.
 
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -20,10 +16,14 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::tls::TlsError;
-use crate::tls::renewal::Current;
+use crate::tls::durable::{move_away, write_pair};
+use crate::tls::names::Names;
+use crate::tls::renewal::{Current, Validity};
+use crate::tls::scope::Scope;
 
-/// Ten years: an authority that ends in the middle of an event helps nobody.
-const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(3650 * 24);
+/// Two years: longer than any event and the next one, and not for ever in browsers whose owners
+/// forgot to remove it.
+const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(730 * 24);
 
 /// Browsers refuse leaves of more than 398 days; ninety are renewed without anybody noticing.
 const LEAF_LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -34,41 +34,24 @@ const BACKDATED: SignedDuration = SignedDuration::from_hours(24);
 const CERTIFICATE: &str = "rootCA.crt";
 const KEY: &str = "rootCA.key";
 
-/// The names and addresses that a leaf certificate is for, each once and in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    dns: BTreeSet<String>,
-    addresses: BTreeSet<IpAddr>,
-}
-
-impl Names {
-    pub fn new(
-        dns: impl IntoIterator<Item = String>,
-        addresses: impl IntoIterator<Item = IpAddr>,
-    ) -> Self {
-        Self {
-            dns: dns.into_iter().collect(),
-            addresses: addresses.into_iter().collect(),
-        }
-    }
-}
-
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pem: String,
     path: PathBuf,
+    validity: Validity,
+    scope: Scope,
 }
 
 impl Authority {
-    /// Reads `rootCA.crt` and `rootCA.key` from `dir`, or makes both if neither exists. Half of a
-    /// pair, or one that does not fit, is an error: to overwrite it would end the trust of every
-    /// browser that has it.
-    pub fn open(dir: &Path, label: &str, now: Timestamp) -> Result<Self, TlsError> {
+    /// Reads `rootCA.crt` and `rootCA.key` from `dir`, or makes both for this scope if neither
+    /// exists. Half of a pair, or one that does not fit, is an error: to overwrite it would end the
+    /// trust of every browser that has it.
+    pub fn open(dir: &Path, label: &str, scope: &Scope, now: Timestamp) -> Result<Self, TlsError> {
         let (crt, key) = (dir.join(CERTIFICATE), dir.join(KEY));
         match (crt.exists(), key.exists()) {
             (true, true) => Self::read(&crt, &key),
-            (false, false) => Self::make(dir, label, now),
+            (false, false) => Self::make(dir, label, scope, now),
             (has_crt, _) => {
                 let missing = if has_crt { &key } else { &crt };
                 Err(TlsError::Damaged(format!(
@@ -77,6 +60,18 @@ impl Authority {
                 )))
             }
         }
+    }
+
+    /// A new one. Whatever was there is kept in a directory beside it, whose name is given back.
+    pub fn rotate(
+        dir: &Path,
+        label: &str,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<(Self, Option<PathBuf>), TlsError> {
+        let kept = move_away(dir, now)
+            .map_err(|error| TlsError::Failed(format!("cannot move {}: {error}", dir.display())))?;
+        Ok((Self::make(dir, label, scope, now)?, kept))
     }
 
     fn read(crt: &Path, key: &Path) -> Result<Self, TlsError> {
@@ -97,6 +92,7 @@ impl Authority {
         if !certificate.windows(spki.len()).any(|window| window == spki) {
             return Err(damaged(key, &"it does not belong to rootCA.crt"));
         }
+        let (validity, scope) = facts(&certificate).map_err(|error| damaged(crt, &error))?;
         let issuer =
             Issuer::from_ca_cert_der(&certificate, pair).map_err(|error| damaged(crt, &error))?;
         Ok(Self {
@@ -104,24 +100,19 @@ impl Authority {
             certificate,
             pem,
             path: crt.to_owned(),
+            validity,
+            scope,
         })
     }
 
-    /// In a directory of another name first, so that a process that is killed leaves no half of a
-    /// pair behind.
-    fn make(dir: &Path, label: &str, now: Timestamp) -> Result<Self, TlsError> {
+    fn make(dir: &Path, label: &str, scope: &Scope, now: Timestamp) -> Result<Self, TlsError> {
         let failed = |error: rcgen::Error| TlsError::Failed(error.to_string());
         let pair = KeyPair::generate().map_err(failed)?;
-        let certificate = ca_params(label, now).self_signed(&pair).map_err(failed)?;
-        let fresh = dir.with_extension("new");
-        let written = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&fresh)
-            .and_then(|()| write_private(&fresh.join(KEY), pair.serialize_pem().as_bytes()))
-            .and_then(|()| write_private(&fresh.join(CERTIFICATE), certificate.pem().as_bytes()))
-            .and_then(|()| replace(&fresh, dir));
-        written.map_err(|error| {
+        let params = ca_params(label, scope, now);
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        let (key, pem) = (pair.serialize_pem(), certificate.pem());
+        let files = [(KEY, key.as_bytes()), (CERTIFICATE, pem.as_bytes())];
+        write_pair(dir, files).map_err(|error| {
             TlsError::Failed(format!(
                 "cannot write the authority to {}: {error}",
                 dir.display()
@@ -139,6 +130,14 @@ impl Authority {
         &self.path
     }
 
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// SHA-256 of the certificate, as browsers and tools show it: `AB:CD:…`.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(&self.certificate);
@@ -146,20 +145,29 @@ impl Authority {
         pairs.join(":")
     }
 
-    /// A fresh leaf certificate for these names.
+    /// A fresh leaf certificate for those of these names that the authority is permitted to sign for:
+    /// with one more, verifiers would refuse it for all.
+    ///
+    /// It is valid within the authority's own time. A clock that is far off gives a leaf that is of no
+    /// use then, and another one as soon as the clock is right.
     pub fn issue(
         &self,
         names: &Names,
         now: Timestamp,
     ) -> Result<(CertifiedKey, Current), TlsError> {
         let failed = |error: &dyn ToString| TlsError::Failed(error.to_string());
+        let (permitted, left_out) = self.scope.split(names);
+        let from = (now - BACKDATED).clamp(self.validity.from, self.validity.until);
         let current = Current {
             names: names.clone(),
-            not_before: now - BACKDATED,
-            not_after: now + LEAF_LIFETIME,
+            left_out,
+            validity: Validity {
+                from,
+                until: (from + BACKDATED + LEAF_LIFETIME).min(self.validity.until),
+            },
         };
         let pair = KeyPair::generate().map_err(|error| failed(&error))?;
-        let leaf = leaf_params(&current)
+        let leaf = leaf_params(&permitted, current.validity)
             .and_then(|params| params.signed_by(&pair, &self.issuer))
             .map_err(|error| failed(&error))?;
         let key = PrivateKeyDer::try_from(pair.serialize_der()).map_err(|error| failed(&error))?;
@@ -170,76 +178,66 @@ impl Authority {
     }
 }
 
-fn ca_params(label: &str, now: Timestamp) -> CertificateParams {
+fn facts(certificate: &CertificateDer<'_>) -> Result<(Validity, Scope), String> {
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+    Ok((Validity::of(&parsed)?, Scope::of(&parsed)?))
+}
+
+fn ca_params(label: &str, scope: &Scope, now: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("THON authority of {label}"));
+    // The date tells two authorities of one host apart in a browser's list.
+    let date = now.strftime("%Y-%m-%d");
+    let name = format!("THON authority of {label}, {date}");
+    params.distinguished_name.push(DnType::CommonName, name);
     params
         .distinguished_name
         .push(DnType::OrganizationName, "THON");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = date(now - BACKDATED);
-    params.not_after = date(now + CA_LIFETIME);
+    // Whoever has it trusts it for web servers, not for programs and letters.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.name_constraints = scope.constraints();
+    params.not_before = date_time(now - BACKDATED);
+    params.not_after = date_time(now + CA_LIFETIME);
     params
 }
 
-fn leaf_params(current: &Current) -> Result<CertificateParams, rcgen::Error> {
+fn leaf_params(names: &Names, validity: Validity) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
-    let dns = current
-        .names
-        .dns
-        .iter()
-        .map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
-    let addresses = current
-        .names
-        .addresses
-        .iter()
-        .map(|ip| Ok(SanType::IpAddress(*ip)));
+    let dns = names
+        .dns()
+        .map(|name| Ok(SanType::DnsName(name.try_into()?)));
+    let addresses = names.addresses().map(|ip| Ok(SanType::IpAddress(ip)));
     params.subject_alt_names = dns.chain(addresses).collect::<Result<_, rcgen::Error>>()?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "THON");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    params.not_before = date(current.not_before);
-    params.not_after = date(current.not_after);
+    params.not_before = date_time(validity.from);
+    params.not_after = date_time(validity.until);
     Ok(params)
 }
 
-fn date(at: Timestamp) -> time::OffsetDateTime {
+fn date_time(at: Timestamp) -> time::OffsetDateTime {
     let seconds = u64::try_from(at.as_second()).unwrap_or(0);
     (UNIX_EPOCH + Duration::from_secs(seconds)).into()
-}
-
-/// All of the file or nothing, readable by its owner only.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    replace(&temporary, path)
-}
-
-/// A directory never takes the place of one that holds something.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    // The new name is durable once the directory is.
-    to.parent()
-        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    fn open(dir: &Path) -> Result<Authority, TlsError> {
+        Authority::open(dir, "host", &Scope::covering(&names(), &names()), now())
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::now()
+    }
 
     fn names() -> Names {
         Names::new(["localhost".to_owned()], ["127.0.0.1".parse().unwrap()])
@@ -249,15 +247,15 @@ mod tests {
     fn the_authority_is_made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let ca = dir.path().join("ca");
-        let first = Authority::open(&ca, "host", Timestamp::now()).unwrap();
-        let second = Authority::open(&ca, "host", Timestamp::now()).unwrap();
+        let first = open(&ca).unwrap();
+        let second = open(&ca).unwrap();
         assert_eq!(first.fingerprint(), second.fingerprint());
         let mode = fs::metadata(ca.join("rootCA.key"))
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        second.issue(&names(), Timestamp::now()).unwrap();
+        second.issue(&names(), now()).unwrap();
     }
 
     #[test]
@@ -268,8 +266,8 @@ mod tests {
         fs::create_dir(&half).unwrap();
         fs::write(half.join("rootCA.key"), "half of a k").unwrap();
         fs::write(half.join("rootCA.new"), "half of a c").unwrap();
-        let made = Authority::open(&ca, "host", Timestamp::now()).unwrap();
-        let again = Authority::open(&ca, "host", Timestamp::now()).unwrap();
+        let made = open(&ca).unwrap();
+        let again = open(&ca).unwrap();
         assert_eq!(made.fingerprint(), again.fingerprint());
         assert!(!half.exists());
     }
@@ -278,19 +276,13 @@ mod tests {
     fn half_of_a_pair_or_a_foreign_key_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
-        Authority::open(&ours, "host", Timestamp::now()).unwrap();
-        Authority::open(&theirs, "host", Timestamp::now()).unwrap();
+        open(&ours).unwrap();
+        open(&theirs).unwrap();
         fs::copy(theirs.join("rootCA.key"), ours.join("rootCA.key")).unwrap();
-        assert!(matches!(
-            Authority::open(&ours, "h", Timestamp::now()),
-            Err(TlsError::Damaged(_))
-        ));
+        assert!(matches!(open(&ours), Err(TlsError::Damaged(_))));
         fs::remove_file(ours.join("rootCA.key")).unwrap();
         let before = fs::read(ours.join("rootCA.crt")).unwrap();
-        assert!(matches!(
-            Authority::open(&ours, "h", Timestamp::now()),
-            Err(TlsError::Damaged(_))
-        ));
+        assert!(matches!(open(&ours), Err(TlsError::Damaged(_))));
         assert_eq!(fs::read(ours.join("rootCA.crt")).unwrap(), before);
     }
 }

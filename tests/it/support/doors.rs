@@ -90,6 +90,7 @@ impl House {
             ca: Some(Ca {
                 pem: PEM.into(),
                 sha256: "AB:CD".into(),
+                plain_port: 80,
             }),
         }
     }
@@ -125,6 +126,9 @@ impl House {
                 ca: Some(CaView {
                     path: "rootCA.pem".into(),
                     sha256: "AB:CD".to_owned(),
+                    not_before: Timestamp::UNIX_EPOCH,
+                    not_after: Timestamp::UNIX_EPOCH,
+                    permits: Some(vec!["thon.example".to_owned()]),
                     pem: PEM.to_owned(),
                 }),
                 listeners: Box::new(Vec::new),

@@ -1,0 +1,34 @@
+//! A new certificate authority in the place of the present one.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::api::CaView;
+use crate::config::Config;
+use crate::server::listeners::{only_one, private_dir};
+use crate::server::{ca_view, certificates};
+use crate::tls;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    pub ca: CaView,
+    /// Where the one from before is now, if there was one.
+    pub kept: Option<PathBuf>,
+}
+
+/// Refused while an appliance runs with these settings: it would go on with the authority that it
+/// has in memory, and show participants the wrong fingerprint.
+pub fn rotate_authority(config: &Config) -> anyhow::Result<Rotated> {
+    tls::install_provider();
+    let _lock = only_one(&config.runtime_dir)
+        .context("the authority is exchanged while the appliance is stopped only")?;
+    private_dir(&config.state_dir)?;
+    let (authority, kept) = certificates::rotate(config, Timestamp::now())?;
+    Ok(Rotated {
+        ca: ca_view(&authority),
+        kept,
+    })
+}
