@@ -8,8 +8,10 @@
 mod accept;
 mod admission;
 mod bind;
+mod caller;
 mod connection;
 mod filter;
+mod last_words;
 mod limits;
 mod pace;
 mod public;
@@ -34,7 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use bind::{BindError, Bound, Place, bind, bind_unix};
-pub use connection::{Connection, InFlight, Peer};
+pub use caller::{Caller, Fronts, Scheme};
+pub use connection::{Connection, InFlight, Peer, Receiving};
 pub use filter::PeerFilter;
 pub use limits::Limits;
 pub use public::connection_of;
@@ -63,6 +66,8 @@ pub struct Door {
     /// Without it the listener speaks plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     pub peers: PeerFilter,
+    /// Who is believed about where a request came from.
+    pub fronts: Fronts,
 }
 
 /// A listener that accepts; dropping it changes nothing.
@@ -153,6 +158,8 @@ impl Edge {
             name: door.name,
             tls: door.tls,
             peers: door.peers,
+            fronts: door.fronts,
+            is_local: is_local(&place),
             admission: Arc::clone(&admission),
             service,
         });
@@ -210,6 +217,13 @@ impl fmt::Debug for Edge {
         f.debug_struct("Edge")
             .field("tasks", &self.shared.tasks.len())
             .finish_non_exhaustive()
+    }
+}
+
+fn is_local(place: &Place) -> bool {
+    match place {
+        Place::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        Place::Unix(_) => true,
     }
 }
 

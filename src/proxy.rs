@@ -22,9 +22,11 @@ mod upgrade;
 mod visit;
 mod visitor;
 
+use std::io::BufRead as _;
 use std::sync::Arc;
 
 use axum::Router;
+use bytes::Bytes;
 use http::header::UPGRADE;
 use jiff::Timestamp;
 use pingora::apps::HttpServerOptions;
@@ -41,7 +43,7 @@ use refusal::Refusal;
 use self_test::SelfTest;
 use visit::Visit;
 
-use crate::routing::{Route, State, TableHandle, Target};
+use crate::routing::{Activity, Place, Route, State, TableHandle, Target};
 
 /// What `edge` serves on the public listener.
 pub type PublicProxy = HttpProxy<Public>;
@@ -54,6 +56,8 @@ pub struct Public {
     bridge: Bridge,
     self_test: SelfTest,
     settings: Settings,
+    /// Requests that are with editors.
+    upstreams: Arc<Activity>,
 }
 
 /// Where a request goes on.
@@ -97,6 +101,7 @@ impl Public {
             bridge,
             self_test: SelfTest::default(),
             settings,
+            upstreams: Arc::default(),
         };
         let mut proxy = http_proxy(&conf, public);
         proxy.h2_options = Some(h2_options);
@@ -108,12 +113,16 @@ impl Public {
     fn way(&self, session: &mut Session, context: &mut Context) -> Result<Way, Refusal> {
         let limits = &self.settings.limits;
         let header = session.req_header();
-        let head_len = session.as_http1().map_or(0, |_| session.to_h1_raw().len());
+        let head = session.as_http1().map(|_| session.to_h1_raw());
+        let head_len = head.as_ref().map_or(0, Bytes::len);
         let target = match header.uri.path_and_query() {
             Some(target) if header.raw_path_is_utf8() => target.as_str(),
             _ => return Err(Refusal::Malformed),
         };
         context.record.asks_for(&header.method, target);
+        if context.is_exposed() {
+            return Err(Refusal::Exposed);
+        }
         context.reader = visitor::reader(&header.method, &header.headers);
         if target.len() > limits.uri_bytes_max {
             return Err(Refusal::UriTooLong);
@@ -121,7 +130,13 @@ impl Public {
         if head_len > limits.head_bytes_max {
             return Err(Refusal::HeadTooLarge);
         }
-        let authority = Authority::of(header).ok_or(Refusal::BadHost)?;
+        if !target.bytes().all(|byte| byte.is_ascii_graphic())
+            || head.is_some_and(|head| has_bare_line_feed(&head))
+        {
+            session.set_keepalive(None);
+            return Err(Refusal::Malformed);
+        }
+        let authority = Authority::of(header, &context.caller).ok_or(Refusal::BadHost)?;
         match classify(target) {
             Destination::Portal => Ok(Way::Portal),
             Destination::Gateway => Ok(Way::Gateway),
@@ -136,6 +151,17 @@ impl Public {
                 let visit = self.visit(session, address, context)?;
                 Ok(Way::Sandbox(Box::new(visit)))
             }
+        }
+    }
+
+    /// Bounded for everybody together and for each instance: whoever has one may open streams.
+    fn places(&self, route: &Route) -> Result<[Place; 2], Refusal> {
+        let limits = &self.settings.limits;
+        let everybody = self.upstreams.enter(limits.upstreams_max);
+        let own = route.activity.enter(limits.upstreams_per_instance_max);
+        match (everybody, own) {
+            (Some(everybody), Some(own)) => Ok([everybody, own]),
+            _ => Err(Refusal::Crowded),
         }
     }
 
@@ -176,8 +202,10 @@ impl Public {
             });
         }
         route.activity.touch(now);
+        let target = serving(route, signed_in.is_some())?.clone();
         Ok(Visit {
-            target: serving(route, signed_in.is_some())?.clone(),
+            target,
+            _places: self.places(route)?,
             route: Arc::clone(route),
             session: signed_in,
             entry,
@@ -187,6 +215,21 @@ impl Public {
             socket: None,
         })
     }
+}
+
+/// RFC 9112 lets a server take a line feed alone for a line's end, and lets it not. A proxy in front
+/// that does not would see one header where pingora sees two.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let mut rest = head;
+    let mut before = head;
+    while let Ok(n @ 1..) = rest.skip_until(b'\n') {
+        let line = before.get(..n).unwrap_or_default();
+        if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+            return true;
+        }
+        before = rest;
+    }
+    false
 }
 
 /// What went wrong is for the owner's eyes.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-pub use activity::{Activity, OpenSocket};
+pub use activity::{Activity, OpenSocket, Place};
 pub use route::{Route, State, Target};
 pub use session::{LiveSession, SessionInUse};
 

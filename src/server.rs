@@ -8,11 +8,13 @@ mod privileges;
 mod shutdown;
 
 use std::fs::File;
+use std::iter;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use nix::fcntl::Flock;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -24,11 +26,11 @@ pub use offline::{Lives, Report, Rotated, Up, rotate_authority, up};
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
 use crate::auth::token;
-use crate::config::{self, Config, LogLevel};
+use crate::config::{self, Certificates, Config, LogLevel};
 use crate::control::{self, Control, Reconciler};
 use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
-use crate::edge::{Door, Edge, Limits, PeerFilter};
+use crate::edge::{Door, Edge, Fronts, Limits, PeerFilter, Scheme};
 use crate::host::interfaces;
 use crate::portal::{self, Ca, Portal};
 use crate::routing::TableHandle;
@@ -105,6 +107,7 @@ impl Appliance {
     ) -> anyhow::Result<Self> {
         tls::install_provider();
         raise_descriptor_limit();
+        somebody_may_come(&config.proxy)?;
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
@@ -122,11 +125,13 @@ impl Appliance {
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
         let control = Control::new(store, runtime, table.clone(), settings(config))?;
+        let sandboxes = sandboxes(config, &control).await?;
         let parts = Parts {
             config,
             control,
             issuer,
             table,
+            sandboxes,
         };
         parts.serve(sockets, lock)
     }
@@ -172,13 +177,19 @@ struct Parts<'a> {
     control: Arc<Control>,
     issuer: Arc<Issuer>,
     table: TableHandle,
+    /// Where sandboxes are, or were before the settings changed.
+    sandboxes: Vec<IpNet>,
 }
 
 impl Parts<'_> {
     fn serve(self, sockets: Sockets, lock: Flock<File>) -> anyhow::Result<Appliance> {
         let edge = Arc::new(Edge::new(Limits::default().within_descriptors()));
         let register = Register::default();
-        register.add("public", &sockets.public, true);
+        register.add(
+            "public",
+            &sockets.public,
+            self.config.proxy.certificates != Certificates::Off,
+        );
         register.add("plain", &sockets.plain, false);
         register.add("admin", &sockets.admin, true);
         register.add("gateway", &sockets.gateway, false);
@@ -191,7 +202,7 @@ impl Parts<'_> {
             .local_addr()
             .map_or(9080, |address| address.port());
         let listen = self.config.proxy.https_listen.ip();
-        let public = Advertised::new(self.config, listen, https_port);
+        let public = Advertised::new(self.config, listen, https_port).public(self.config);
         let facts = self.facts(&register, &sockets, public.clone());
         let state = AdminState {
             control: Arc::clone(&self.control),
@@ -237,10 +248,22 @@ impl Parts<'_> {
     ) -> anyhow::Result<()> {
         let tls = self.issuer.server_config()?;
         // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
-        let outsiders = PeerFilter::NotFrom(self.config.sandbox.subnet);
-        let door = |name, tls, peers| Door { name, tls, peers };
+        let outsiders = PeerFilter::not_from(self.sandboxes.iter().copied());
+        let fronts = Fronts::new(&self.config.proxy.trusted_proxies);
+        let door = |name, tls, peers| Door {
+            name,
+            tls,
+            peers,
+            fronts: fronts.clone(),
+        };
+        let public_tls = match self.config.proxy.certificates {
+            Certificates::Off => None,
+            Certificates::Own | Certificates::Files { .. } => Some(Arc::clone(&tls)),
+        };
         let plain_port = sockets.plain.local_addr().map_or(80, |at| at.port());
         let portal = self.portal(plain_port);
+        let (scheme, port) = self.onward(https_port);
+        let plain = portal::plain_router(portal.clone(), scheme, port);
         let public = proxy::Public::start(
             self.table.clone(),
             portal::router(portal.clone()),
@@ -249,14 +272,10 @@ impl Parts<'_> {
         )?;
         edge.serve_public(
             sockets.public,
-            door("public", Some(Arc::clone(&tls)), outsiders),
+            door("public", public_tls, outsiders.clone()),
             public,
         );
-        edge.serve_router(
-            sockets.plain,
-            door("plain", None, outsiders),
-            portal::plain_router(portal, https_port),
-        );
+        edge.serve_router(sockets.plain, door("plain", None, outsiders.clone()), plain);
         let admin = admin::public_admin_router(state.clone());
         edge.serve_router(sockets.admin, door("admin", Some(tls), outsiders), admin);
         edge.serve_router(
@@ -273,6 +292,18 @@ impl Parts<'_> {
         Ok(())
     }
 
+    /// Where the plain listener sends people.
+    fn onward(&self, public_port: u16) -> (Scheme, u16) {
+        let proxy = &self.config.proxy;
+        if proxy.certificates != Certificates::Off {
+            (Scheme::Https, public_port)
+        } else if proxy.trusted_proxies.is_empty() {
+            (Scheme::Http, public_port)
+        } else {
+            (Scheme::Https, 443)
+        }
+    }
+
     fn portal(&self, plain_port: u16) -> Portal {
         let ca = self.participants_install_it().then(|| Ca {
             pem: self.issuer.authority.pem().into(),
@@ -287,7 +318,7 @@ impl Parts<'_> {
 
     /// With somebody else's certificate, or somebody else's TLS in front, there is nothing to install.
     fn participants_install_it(&self) -> bool {
-        self.issuer.is_own() && self.config.proxy.certificates != config::Certificates::Off
+        self.issuer.is_own() && self.config.proxy.certificates != Certificates::Off
     }
 
     fn facts(&self, register: &Register, sockets: &Sockets, public: Advertised) -> Facts {
@@ -325,6 +356,7 @@ struct Advertised {
     /// What the settings say: the host's address outside, or the one that is listened on.
     address: Option<IpAddr>,
     port: u16,
+    scheme: Scheme,
     sandboxes: Subnet,
 }
 
@@ -336,8 +368,21 @@ impl Advertised {
                 .external_ip
                 .or(Some(listen).filter(|ip| !ip.is_unspecified())),
             port,
+            scheme: Scheme::Https,
             sandboxes: config.sandbox.subnet,
         }
+    }
+
+    /// A proxy in front has the usual port. Without one and without TLS there is this machine only.
+    fn public(mut self, config: &Config) -> Self {
+        let proxy = &config.proxy;
+        let is_fronted = !proxy.trusted_proxies.is_empty();
+        if is_fronted && (proxy.domain.is_some() || proxy.certificates == Certificates::Off) {
+            self.port = 443;
+        } else if proxy.certificates == Certificates::Off {
+            self.scheme = Scheme::Http;
+        }
+        self
     }
 
     /// With the address that the host has at this moment, when nothing else is known.
@@ -351,10 +396,11 @@ impl Advertised {
             (None, Some(IpAddr::V4(v4))) => v4.to_string(),
             (None, None) => "localhost".to_owned(),
         };
-        if self.port == 443 {
-            format!("https://{host}")
+        let (scheme, port) = (self.scheme.as_str(), self.port.to_string());
+        if port == self.scheme.default_port() {
+            format!("{scheme}://{host}")
         } else {
-            format!("https://{host}:{}", self.port)
+            format!("{scheme}://{host}:{port}")
         }
     }
 }
@@ -369,6 +415,31 @@ fn ca_view(authority: &tls::Authority) -> CaView {
         permits: authority.scope().words(),
         pem: authority.pem().to_owned(),
     }
+}
+
+/// Without TLS the public listener answers this machine and the proxies in front, so one of the two
+/// must be able to reach it.
+fn somebody_may_come(proxy: &config::Proxy) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        proxy.certificates != Certificates::Off
+            || proxy.https_listen.ip().is_loopback()
+            || !proxy.trusted_proxies.is_empty(),
+        "`proxy.ssl_provider: none` serves nobody on {}: name the proxy in front in `proxy.trusted_proxies`, or set `proxy.https_listen` to a loopback address",
+        proxy.https_listen
+    );
+    Ok(())
+}
+
+/// The settings may name another range than the one that running containers are in.
+async fn sandboxes(config: &Config, control: &Control) -> anyhow::Result<Vec<IpNet>> {
+    let subnet = config.sandbox.subnet;
+    let instances = control.instances().await?;
+    let elsewhere = instances
+        .into_iter()
+        .map(|status| IpAddr::V4(status.instance.address))
+        .filter(|address| !subnet.contains(*address))
+        .map(IpNet::from);
+    Ok(iter::once(subnet.into()).chain(elsewhere).collect())
 }
 
 fn settings(config: &Config) -> control::Settings {
@@ -420,6 +491,7 @@ mod tests {
             domain: None,
             address: Some("2001:db8::7".parse().unwrap()),
             port: 443,
+            scheme: Scheme::Https,
             sandboxes: Subnet::DEFAULT,
         };
         assert_eq!(advertised.url(), "https://[2001:db8::7]");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 /// An IPv4 range such as `10.201.0.0/20`.
@@ -50,6 +51,13 @@ impl Subnet {
         let first = u32::from(self.base) + 2;
         let last = u32::from(self.base) | !self.mask();
         (first..last).map(Ipv4Addr::from)
+    }
+}
+
+impl From<Subnet> for IpNet {
+    fn from(subnet: Subnet) -> Self {
+        // A subnet's length is at most 29.
+        Ipv4Net::new_assert(subnet.base, subnet.prefix_len).into()
     }
 }
 

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::admission::{Admission, Ticket};
 use super::bind::Socket;
-use super::connection::{Connection, Peer};
+use super::caller::{Fronts, Scheme};
+use super::connection::{Arrival, Connection, Peer};
 use super::filter::PeerFilter;
 use super::stream::EdgeStream;
 use super::transport::Transport;
@@ -38,6 +39,8 @@ pub(super) struct Acceptor<S> {
     pub(super) name: &'static str,
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) peers: PeerFilter,
+    pub(super) fronts: Fronts,
+    pub(super) is_local: bool,
     pub(super) admission: Arc<Admission>,
     pub(super) service: S,
 }
@@ -76,7 +79,9 @@ impl<S: Serve> Acceptor<S> {
             tracing::debug!(listener.name = self.name, peer.addr = ?address, "a sandbox is kept out");
             return;
         }
-        match self.admission.admit(address) {
+        // Everybody behind a proxy comes from its address.
+        let counted = address.filter(|address| !self.fronts.contains(*address));
+        match self.admission.admit(counted) {
             Ok(ticket) => {
                 let acceptor = Arc::clone(self);
                 self.shared
@@ -106,7 +111,8 @@ impl<S: Serve> Acceptor<S> {
         let Some(transport) = self.shake_hands(incoming).await else {
             return;
         };
-        let connection = Connection::new(peer, self.name, limits, ticket);
+        let arrival = self.arrival(peer);
+        let connection = Connection::new(peer, self.name, arrival, limits, ticket);
         let stream = EdgeStream::new(transport, Arc::clone(&connection));
         if stream.alpn() == Some(ACME_TLS) {
             return;
@@ -121,6 +127,20 @@ impl<S: Serve> Acceptor<S> {
             () = connection.ended() => {}
             () = connection.pace.overdue(limits) => {}
             () = served => {}
+        }
+    }
+
+    fn arrival(&self, peer: Peer) -> Arrival {
+        let is_front = peer
+            .0
+            .is_some_and(|socket| self.fronts.contains(socket.ip()));
+        Arrival {
+            scheme: match self.tls {
+                Some(_) => Scheme::Https,
+                None => Scheme::Http,
+            },
+            fronts: is_front.then(|| self.fronts.clone()),
+            is_local: self.is_local,
         }
     }
 

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::select_all;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Ticket;
+use super::caller::{Caller, Fronts, Scheme};
 use super::limits::Limits;
 use super::pace::Pace;
 
@@ -26,11 +28,26 @@ pub struct Connection {
     pub peer: Peer,
     /// The listener's name, for logs.
     pub listener: &'static str,
+    arrival: Arrival,
     pub(super) pace: Pace,
     ends: Mutex<Vec<CancellationToken>>,
     ends_changed: Notify,
     _ticket: Ticket,
 }
+
+/// How somebody came.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) scheme: Scheme,
+    /// There when the peer is one of them.
+    pub(super) fronts: Option<Fronts>,
+    /// The listener is on loopback, so the bytes have not left this machine.
+    pub(super) is_local: bool,
+}
+
+/// A request's body that is being received, on a connection with several at a time.
+#[derive(Debug)]
+pub struct Receiving(Arc<Connection>);
 
 /// A request that has been read and not been answered to its end.
 #[derive(Debug)]
@@ -40,12 +57,14 @@ impl Connection {
     pub(super) fn new(
         peer: Peer,
         listener: &'static str,
+        arrival: Arrival,
         limits: &Limits,
         ticket: Ticket,
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             listener,
+            arrival,
             pace: Pace::new(limits),
             ends: Mutex::default(),
             ends_changed: Notify::new(),
@@ -57,6 +76,35 @@ impl Connection {
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.pace.request_began();
         InFlight(Arc::clone(self))
+    }
+
+    /// Who sent a request with these headers.
+    pub fn caller(&self, headers: &HeaderMap) -> Caller {
+        let Arrival { scheme, fronts, .. } = &self.arrival;
+        match fronts {
+            Some(fronts) => fronts.caller(self.peer, *scheme, headers),
+            None => Caller {
+                peer: self.peer,
+                scheme: *scheme,
+                host: None,
+            },
+        }
+    }
+
+    /// Do the bytes cross a network as plain text, and no proxy of ours at the other end?
+    pub fn is_exposed(&self) -> bool {
+        let Arrival {
+            scheme,
+            fronts,
+            is_local,
+        } = &self.arrival;
+        *scheme == Scheme::Http && fronts.is_none() && !is_local
+    }
+
+    /// A body that must make progress is on its way; HTTP/2 has no time limit of its own for it.
+    pub fn receive(self: &Arc<Self>) -> Receiving {
+        self.pace.body_began();
+        Receiving(Arc::clone(self))
     }
 
     /// The connection is a tunnel from now on: no HTTP deadline applies any more.
@@ -102,5 +150,17 @@ async fn any_of(tokens: Vec<CancellationToken>) {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.pace.request_ended();
+    }
+}
+
+impl Receiving {
+    pub fn progressed(&self) {
+        self.0.pace.body_progressed();
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.pace.body_ended();
     }
 }

@@ -36,9 +36,17 @@ pub struct Limits {
     pub leftover_timeout: Duration,
     /// Streams of one HTTP/2 connection at the same time.
     pub h2_streams_max: u32,
-    /// An upload's window; the protocol's 64 KiB crawl on a long link.
+    /// An upload's window; the protocol's 64 KiB crawl on a long link. What a client may make us
+    /// hold is the connection's window times the connections.
     pub h2_stream_window_bytes: u32,
     pub h2_connection_window_bytes: u32,
+    /// What one HTTP/2 response may hold of bytes that the client does not take.
+    pub h2_send_buffer_bytes: usize,
+    /// Requests and WebSockets that are with editors at the same time, of everybody: one HTTP/2
+    /// connection could open a hundred of them, and each takes a descriptor. Answered with 503.
+    pub upstreams_max: u32,
+    /// The same for one instance. Answered with 503.
+    pub upstreams_per_instance_max: u32,
     /// Between the end of accepting and the end of idle connections: a connection that was accepted
     /// a moment ago may have its request under way.
     pub settle_time: Duration,
@@ -58,8 +66,11 @@ impl Default for Limits {
             stall_timeout: Duration::from_mins(1),
             leftover_timeout: Duration::from_secs(5),
             h2_streams_max: 100,
-            h2_stream_window_bytes: 1 << 20,
-            h2_connection_window_bytes: 4 << 20,
+            h2_stream_window_bytes: 512 << 10,
+            h2_connection_window_bytes: 1 << 20,
+            h2_send_buffer_bytes: 64 << 10,
+            upstreams_max: 16_384,
+            upstreams_per_instance_max: 1_024,
             settle_time: Duration::from_millis(500),
         }
     }
@@ -79,6 +90,8 @@ impl Limits {
         let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
         let room = usize::try_from(room).unwrap_or(usize::MAX).max(64);
         self.connections_max = self.connections_max.min(room);
+        let upstreams = u32::try_from(room).unwrap_or(u32::MAX);
+        self.upstreams_max = self.upstreams_max.min(upstreams);
         self
     }
 }
@@ -89,7 +102,11 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_for_everything_else() {
-        assert_eq!(Limits::default().within(20_000).connections_max, 9_232);
+        let within = Limits::default().within(20_000);
+        assert_eq!(
+            (within.connections_max, within.upstreams_max),
+            (9_232, 9_232)
+        );
         assert_eq!(Limits::default().within(1 << 20).connections_max, 16_384);
         assert_eq!(Limits::default().within(1_024).connections_max, 64);
     }

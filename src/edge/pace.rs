@@ -3,7 +3,6 @@
 //! The stream reports bytes, the server reports requests, and one timer per connection looks at the
 //! result: no timer is touched per read.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,6 +15,10 @@ const HEAD: u8 = 0;
 /// Between two requests, and nothing of the next one has come.
 const IDLE: u8 = 1;
 
+/// More bytes than any head of a request may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadTooLarge;
+
 #[derive(Debug)]
 pub(super) struct Pace {
     start: Instant,
@@ -25,6 +28,9 @@ pub(super) struct Pace {
     /// When `phase` began, in milliseconds after `start`.
     since_ms: AtomicU64,
     head_bytes: AtomicUsize,
+    /// Request bodies of HTTP/2 that are awaited, and when the last bytes of one came.
+    bodies: AtomicU32,
+    body_at_ms: AtomicU64,
     /// HTTP/2: bytes between requests are the protocol's own, not a head.
     multiplexed: AtomicBool,
     upgraded: AtomicBool,
@@ -42,13 +48,15 @@ impl Pace {
             phase: AtomicU8::new(HEAD),
             since_ms: AtomicU64::new(0),
             head_bytes: AtomicUsize::new(0),
+            bodies: AtomicU32::new(0),
+            body_at_ms: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
         }
     }
 
-    /// The stream gave `n` bytes.
-    pub(super) fn read(&self, n: usize) -> io::Result<()> {
+    /// The stream gave `n` bytes. Says no when the head that they belong to is too large.
+    pub(super) fn read(&self, n: usize) -> Result<(), HeadTooLarge> {
         if n == 0 || self.is_busy() || self.multiplexed.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -57,7 +65,7 @@ impl Pace {
         }
         let seen = self.head_bytes.fetch_add(n, Ordering::Relaxed) + n;
         if seen > self.head_bytes_max {
-            return Err(io::Error::other("the head of the request is too large"));
+            return Err(HeadTooLarge);
         }
         Ok(())
     }
@@ -70,6 +78,27 @@ impl Pace {
     pub(super) fn request_ended(&self) {
         self.enter(IDLE);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Is what is written now an answer to no request of ours? Never with HTTP/2, whose frames are
+    /// the protocol's.
+    pub(super) fn is_between_requests(&self) -> bool {
+        !self.is_busy()
+            && !self.multiplexed.load(Ordering::Relaxed)
+            && !self.upgraded.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn body_began(&self) {
+        self.body_progressed();
+        self.bodies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn body_progressed(&self) {
+        self.body_at_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    pub(super) fn body_ended(&self) {
+        self.bodies.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn multiplex(&self) {
@@ -98,6 +127,9 @@ impl Pace {
 
     /// `None`: none is left.
     fn time_left(&self, limits: &Limits) -> Option<Duration> {
+        if self.bodies.load(Ordering::Relaxed) > 0 {
+            return self.left(&self.body_at_ms, limits.stall_timeout);
+        }
         if self.is_busy() {
             return Some(limits.head_timeout);
         }
@@ -106,9 +138,17 @@ impl Pace {
         } else {
             limits.head_timeout
         };
-        let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        self.left(&self.since_ms, allowed)
+    }
+
+    fn left(&self, since_ms: &AtomicU64, allowed: Duration) -> Option<Duration> {
+        let since = Duration::from_millis(since_ms.load(Ordering::Relaxed));
         let left = (since + allowed).saturating_sub(self.start.elapsed());
         (left > Duration::ZERO).then_some(left)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn is_busy(&self) -> bool {
@@ -116,8 +156,7 @@ impl Pace {
     }
 
     fn enter(&self, phase: u8) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since_ms.store(now, Ordering::Relaxed);
+        self.since_ms.store(self.now_ms(), Ordering::Relaxed);
         self.phase.store(phase, Ordering::Relaxed);
     }
 }
@@ -177,6 +216,37 @@ mod tests {
         pace.request_ended();
         pace.upgrade();
         assert!(tokio::time::timeout(day, ends_after(&pace)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_http_2_has_to_make_progress() {
+        let pace = Pace::new(&limits());
+        pace.multiplex();
+        pace.request_began();
+        pace.body_began();
+        let (waited, ()) = tokio::join!(ends_after(&pace), async {
+            sleep(Duration::from_secs(20)).await;
+            pace.body_progressed();
+        });
+        about(waited, 80);
+        pace.body_ended();
+        let day = Duration::from_hours(24);
+        assert!(tokio::time::timeout(day, ends_after(&pace)).await.is_err());
+    }
+
+    #[test]
+    fn an_answer_without_a_request_is_known_as_one() {
+        let pace = Pace::new(&limits());
+        assert!(pace.is_between_requests());
+        pace.request_began();
+        assert!(!pace.is_between_requests());
+        pace.request_ended();
+        assert!(pace.is_between_requests());
+        pace.upgrade();
+        assert!(!pace.is_between_requests());
+        let pace = Pace::new(&limits());
+        pace.multiplex();
+        assert!(!pace.is_between_requests());
     }
 
     #[test]

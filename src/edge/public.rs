@@ -49,7 +49,8 @@ impl Limits {
             .max_concurrent_streams(self.h2_streams_max)
             .max_header_list_size(u32::try_from(self.head_bytes_max).unwrap_or(u32::MAX))
             .initial_window_size(self.h2_stream_window_bytes)
-            .initial_connection_window_size(self.h2_connection_window_bytes);
+            .initial_connection_window_size(self.h2_connection_window_bytes)
+            .max_send_buffer_size(self.h2_send_buffer_bytes);
         options
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -28,8 +29,8 @@ use super::shield::shield;
 use super::stall::Stalling;
 use super::stream::EdgeStream;
 
-/// Hyper panics at less.
-const HYPER_BUFFER_MIN: usize = 8 << 10;
+/// On top of what the stream reads of one head, so that the stream's answer comes first.
+const HYPER_BUFFER_SPARE: usize = 16 << 10;
 
 pub(super) struct Routed {
     pub(super) shared: Arc<Shared>,
@@ -57,7 +58,7 @@ impl Routed {
         let answer = service_fn(|request| self.answer(Arc::clone(connection), request));
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .max_buf_size(self.shared.limits.head_bytes_max.max(HYPER_BUFFER_MIN))
+            .max_buf_size(2 * self.shared.limits.head_bytes_max + HYPER_BUFFER_SPARE)
             // The pace of the connection is what counts; hyper's own clock also runs while idle.
             .header_read_timeout(None::<Duration>)
             .serve_connection(TokioIo::new(stream), answer)
@@ -81,18 +82,38 @@ impl Routed {
         let in_flight = connection.begin();
         let limits = &self.shared.limits;
         let mut response = if target_len(request.uri()) > limits.uri_bytes_max {
-            let mut refused = Response::new(Body::from("The address is too long.\n"));
-            *refused.status_mut() = StatusCode::URI_TOO_LONG;
-            refused
+            refused(StatusCode::URI_TOO_LONG, "The address is too long.\n")
+        } else if head_len(&request) > limits.head_bytes_max {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            refused(status, "The request's headers are too large.\n")
         } else {
+            let caller = connection.caller(request.headers());
             let mut request = request.map(|body| Stalling::new(body, limits.stall_timeout));
-            request.extensions_mut().insert(connection.peer);
+            request.extensions_mut().insert(caller.peer);
+            request.extensions_mut().insert(caller.scheme);
+            if let Some(host) = caller.host {
+                request.headers_mut().insert(HOST, host);
+            }
             let Ok(response) = self.router.clone().oneshot(request.map(Body::new)).await;
             response
         };
         shield(response.headers_mut());
         Ok(response.map(|body| Body::new(Counted { body, in_flight })))
     }
+}
+
+fn refused(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    let mut refused = Response::new(Body::from(sentence));
+    *refused.status_mut() = status;
+    refused
+}
+
+/// About what was on the wire: hyper does not say.
+fn head_len<B>(request: &Request<B>) -> usize {
+    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    target_len(request.uri()) + request.headers().iter().map(line).sum::<usize>()
 }
 
 fn target_len(uri: &http::Uri) -> usize {

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use pingora::http::ResponseHeader;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connection::Connection;
+use super::last_words::{LastWords, Verdict};
 use super::transport::Transport;
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct EdgeStream {
     connection: Arc<Connection>,
     digest: Option<Arc<ProxyDigest>>,
     kill: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// What ends the conversation in place of an answer.
+    last_words: Option<Box<LastWords>>,
     /// Cancelled when the stream goes.
     gone: CancellationToken,
 }
@@ -35,6 +38,7 @@ impl EdgeStream {
             connection,
             digest: None,
             kill: None,
+            last_words: None,
             gone: CancellationToken::new(),
         }
     }
@@ -68,6 +72,31 @@ impl EdgeStream {
         self.transport.alpn()
     }
 
+    /// Pingora only: it answers a request that it cannot read before it tells anybody, and writes
+    /// nothing else between requests. Hyper may still be writing the end of an answer there.
+    fn is_unread_answer(&self) -> bool {
+        self.digest.is_some() && self.connection.pace.is_between_requests()
+    }
+
+    /// Says ours in place of `bytes`, which count as written.
+    fn poll_replaced(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let connection = &self.connection;
+        let words = self
+            .last_words
+            .get_or_insert_with(|| Box::new(LastWords::new(Verdict::of(bytes), connection)));
+        ready!(words.poll_say(&mut self.transport, cx))?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn refuse_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let connection = &self.connection;
+        let words = self
+            .last_words
+            .get_or_insert_with(|| Box::new(LastWords::new(Verdict::HeadTooLarge, connection)));
+        ready!(words.poll_part(&mut self.transport, cx))?;
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+    }
+
     fn is_killed(&mut self, cx: &mut Context<'_>) -> bool {
         self.kill
             .as_mut()
@@ -91,10 +120,17 @@ impl AsyncRead for EdgeStream {
         if this.is_killed(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        if this.last_words.is_some() {
+            return this.refuse_head(cx);
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.transport).poll_read(cx, buf);
         if matches!(polled, Poll::Ready(Ok(()))) {
-            this.connection.pace.read(buf.filled().len() - before)?;
+            let read = this.connection.pace.read(buf.filled().len() - before);
+            if read.is_err() {
+                buf.set_filled(before);
+                return this.refuse_head(cx);
+            }
         }
         polled
     }
@@ -106,6 +142,9 @@ impl AsyncWrite for EdgeStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_unread_answer() {
+            return self.poll_replaced(cx, bytes);
+        }
         Pin::new(&mut self.transport).poll_write(cx, bytes)
     }
 
@@ -114,7 +153,11 @@ impl AsyncWrite for EdgeStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+        let this = &mut *self;
+        match &mut this.last_words {
+            Some(words) => words.poll_part(&mut this.transport, cx),
+            None => Pin::new(&mut this.transport).poll_shutdown(cx),
+        }
     }
 
     fn poll_write_vectored(
@@ -122,6 +165,10 @@ impl AsyncWrite for EdgeStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_unread_answer() {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_replaced(cx, first.map_or(&[], |slice| slice));
+        }
         Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     /// The request was not made by a form of ours.
     ForeignForm,
     MethodNotAllowed,
+    /// The plain listener was asked by a proxy that has ended TLS.
+    Misdirected,
     NotFound,
     /// The certificate is one that browsers trust by themselves.
     NothingToInstall,
@@ -87,6 +89,12 @@ impl Fault {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "That is not how this page works",
                 "The page exists, but not for this kind of request.",
+            ),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "The wrong door",
+                "The proxy in front leads here, to the listener that only sends people on to https. \
+                 It should lead to the address of `proxy.https_listen`.",
             ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,

@@ -6,6 +6,7 @@ use http::{HeaderMap, header};
 
 use super::fault::Fault;
 use super::visit::host_of;
+use crate::edge::Scheme;
 
 /// Proof that the request is a form of ours, submitted by the browser's own window.
 pub(super) struct OwnForm;
@@ -14,7 +15,8 @@ impl<S: Sync> FromRequestParts<S> for OwnForm {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Fault> {
-        if is_own_form(&parts.headers, host_of(parts)) {
+        let scheme = parts.extensions.get().copied().unwrap_or(Scheme::Https);
+        if is_own_form(&parts.headers, scheme, host_of(parts)) {
             Ok(Self)
         } else {
             Err(Fault::ForeignForm)
@@ -25,7 +27,7 @@ impl<S: Sync> FromRequestParts<S> for OwnForm {
 /// Fetch metadata cannot be forged by a page. Where a browser sends none, `Origin` has to be ours;
 /// a request with neither is refused. Since our pages send no referrer, such an old browser says
 /// `Origin: null` and is refused as well, like any sandboxed frame that says so.
-fn is_own_form(headers: &HeaderMap, host: Option<&str>) -> bool {
+fn is_own_form(headers: &HeaderMap, scheme: Scheme, host: Option<&str>) -> bool {
     let said = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     match said("sec-fetch-site") {
         Some(site) => {
@@ -36,7 +38,8 @@ fn is_own_form(headers: &HeaderMap, host: Option<&str>) -> bool {
         }
         None => match (said(header::ORIGIN.as_str()), host) {
             (Some(origin), Some(host)) => origin
-                .strip_prefix("https://")
+                .strip_prefix(scheme.as_str())
+                .and_then(|rest| rest.strip_prefix("://"))
                 .is_some_and(|origin_host| origin_host.eq_ignore_ascii_case(host)),
             _ => false,
         },
@@ -56,7 +59,21 @@ mod tests {
                 HeaderValue::from_static(value),
             )
         });
-        is_own_form(&headers.collect(), Some("thon.example:8443"))
+        let host = Some("thon.example:8443");
+        is_own_form(&headers.collect(), Scheme::Https, host)
+    }
+
+    #[test]
+    fn without_tls_the_origin_is_the_plain_one() {
+        for (origin, verdict) in [
+            ("http://localhost:8080", true),
+            ("https://localhost:8080", false),
+        ] {
+            let headers = [(header::ORIGIN, HeaderValue::from_static(origin))];
+            let headers = headers.into_iter().collect();
+            let host = Some("localhost:8080");
+            assert_eq!(is_own_form(&headers, Scheme::Http, host), verdict);
+        }
     }
 
     #[test]

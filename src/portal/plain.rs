@@ -10,16 +10,17 @@ use http::{HeaderValue, StatusCode};
 use super::fault::Fault;
 use super::visit::host_of;
 use super::{Portal, Shared, headers, open_routes};
+use crate::edge::Scheme;
 
-/// The plain listener; `https_port` is where the public one is reached from outside.
+/// The plain listener; `scheme` and `port` are how the public one is reached from outside.
 ///
 /// The style sheet is served as well: the page that explains the certificate is read by people whose
 /// browser does not trust us yet. Everything else is sent to TLS, also `/join/…`: the code has
 /// crossed the network by then, and refusing would only strand its owner.
-pub fn plain_router(portal: Portal, https_port: u16) -> Router {
-    let redirect = move |request: Request| async move { to_tls(https_port, request) };
+pub fn plain_router(portal: Portal, scheme: Scheme, port: u16) -> Router {
+    let redirect = move |request: Request| async move { onward(scheme, port, request) };
     let shared = Shared {
-        tls_port: Some(https_port),
+        tls_port: (scheme == Scheme::Https).then_some(port),
         ..Shared::from(portal)
     };
     open_routes()
@@ -29,11 +30,15 @@ pub fn plain_router(portal: Portal, https_port: u16) -> Router {
         .with_state(shared)
 }
 
-fn to_tls(https_port: u16, request: Request) -> Response {
+fn onward(scheme: Scheme, port: u16, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    // A proxy that ends TLS and asks here would be sent round in circles.
+    if parts.extensions.get() == Some(&Scheme::Https) {
+        return Fault::Misdirected.into_response();
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let location = host_of(&parts)
-        .and_then(|host| tls_address(host, https_port, path))
+        .and_then(|host| address(scheme, host, port, path))
         .and_then(|location| HeaderValue::from_str(&location).ok());
     match location {
         // 308: the method stays, so that a form or a program is not turned into a GET.
@@ -42,16 +47,17 @@ fn to_tls(https_port: u16, request: Request) -> Response {
     }
 }
 
-/// The same page with TLS, or nothing when host or path are not what a browser sends.
-fn tls_address(host: &str, https_port: u16, path: &str) -> Option<String> {
+/// The same page at the public listener, or nothing when host or path are not what a browser sends.
+fn address(scheme: Scheme, host: &str, port: u16, path: &str) -> Option<String> {
     let host = host_name(host)?;
     if !path.starts_with('/') {
         return None;
     }
-    Some(if https_port == 443 {
-        format!("https://{host}{path}")
+    let (port, name) = (port.to_string(), scheme.as_str());
+    Some(if port == scheme.default_port() {
+        format!("{name}://{host}{path}")
     } else {
-        format!("https://{host}:{https_port}{path}")
+        format!("{name}://{host}:{port}{path}")
     })
 }
 
@@ -98,8 +104,11 @@ mod tests {
             ("[::1]:80", 8443, "/", "https://[::1]:8443/"),
             ("[::1]", 443, "/", "https://[::1]/"),
         ] {
-            assert_eq!(tls_address(host, port, path).as_deref(), Some(location));
+            let found = address(Scheme::Https, host, port, path);
+            assert_eq!(found.as_deref(), Some(location));
         }
+        let found = address(Scheme::Http, "localhost:80", 8080, "/a");
+        assert_eq!(found.as_deref(), Some("http://localhost:8080/a"));
     }
 
     #[test]
@@ -120,6 +129,6 @@ mod tests {
         ] {
             assert_eq!(host_name(host), None, "{host}");
         }
-        assert_eq!(tls_address("thon.example", 443, "*"), None);
+        assert_eq!(address(Scheme::Https, "thon.example", 443, "*"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! One line a request, when it is over however it ends.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ const SECRET_PATHS: [&str; 1] = ["/join/"];
 
 /// Characters of a path that are logged: nobody shall fill the disk with long ones.
 const PATH_CHARS_MAX: usize = 512;
+
+/// A method may be any word of any length.
+const METHOD_BYTES_MAX: usize = 32;
 
 /// Filled in on the way. It is written when it is dropped: pingora's `logging` phase does not run when
 /// a connection is cut.
@@ -90,8 +94,8 @@ impl Drop for Record {
             target: "thon::access",
             tracing::Level::INFO,
             listener.name = self.listener,
-            peer.addr = self.peer.map(tracing::field::display),
-            http.method = %self.method,
+            peer.addr = self.peer.map(|peer| tracing::field::display(Shown(peer))),
+            http.method = beginning(self.method.as_str()),
             http.path = %self.path,
             http.status = self.status.map(|status| status.as_u16()),
             route.owner = self.owner.as_ref().map(tracing::field::display),
@@ -105,6 +109,22 @@ impl Drop for Record {
     }
 }
 
+/// Without a port that nobody knows.
+struct Shown(SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.port() {
+            0 => self.0.ip().fmt(f),
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
+fn beginning(method: &str) -> &str {
+    method.get(..METHOD_BYTES_MAX).unwrap_or(method)
+}
+
 fn shown(target: &str) -> Cow<'_, str> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     for secret in SECRET_PATHS {
@@ -112,10 +132,20 @@ fn shown(target: &str) -> Cow<'_, str> {
             return Cow::Owned(format!("{secret}***"));
         }
     }
-    match path.char_indices().nth(PATH_CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}…", path.get(..end).unwrap_or_default())),
-        None => Cow::Borrowed(path),
+    let plain = plain(path);
+    match plain.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}…", plain.get(..end).unwrap_or_default())),
+        None => plain,
     }
+}
+
+/// What is no printable ASCII could steer a terminal or look like another line.
+fn plain(path: &str) -> Cow<'_, str> {
+    if path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Cow::Borrowed(path);
+    }
+    let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    path.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -127,6 +157,19 @@ mod tests {
         assert_eq!(shown("/join/abcdef?x=1"), "/join/***");
         assert_eq!(shown("/join/"), "/join/***");
         assert_eq!(shown("/w/red/alice/?token=secret"), "/w/red/alice/");
+    }
+
+    #[test]
+    fn a_path_writes_one_line_and_no_control_characters() {
+        assert_eq!(shown("/a\r\nb\u{1b}[2J\u{202e}\u{85}c"), "/a??b?[2J??c");
+    }
+
+    #[test]
+    fn a_client_behind_a_proxy_is_shown_without_a_port() {
+        let shown = |text: &str| Shown(text.parse().unwrap()).to_string();
+        assert_eq!(shown("192.0.2.1:0"), "192.0.2.1");
+        assert_eq!(shown("[2001:db8::1]:0"), "2001:db8::1");
+        assert_eq!(shown("192.0.2.1:4711"), "192.0.2.1:4711");
     }
 
     #[test]

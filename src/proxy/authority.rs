@@ -1,32 +1,47 @@
 //! The public authority of a request: what the browser typed, checked and in one spelling.
 
+use http::HeaderValue;
 use pingora::http::RequestHeader;
+
+use crate::edge::{Caller, Scheme};
 
 /// Longest DNS name, brackets and port included.
 const LEN_MAX: usize = 262;
 
-/// The port that browsers leave out.
-const DEFAULT_PORT: &str = "443";
-
-/// `host` or `host:port`, lower-cased, without the default port: as `URL.host` spells it, which is
-/// what code-server compares an `Origin` with.
+/// `host` or `host:port`, lower-cased, without the scheme's default port: as `URL.host` spells it,
+/// which is what code-server compares an `Origin` with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Authority(String);
+pub(super) struct Authority {
+    text: String,
+    scheme: Scheme,
+}
 
 impl Authority {
     /// `None` when there is not exactly one, or not one that a browser could have sent. HTTP/1.1
-    /// without `Host` would otherwise be accepted by pingora.
-    pub(super) fn of(request: &RequestHeader) -> Option<Self> {
+    /// without `Host` would otherwise be accepted by pingora; so would HTTP/2 with two that differ.
+    pub(super) fn of(request: &RequestHeader, caller: &Caller) -> Option<Self> {
+        let parse = |text| Self::parse(text, caller.scheme);
         let mut hosts = request.headers.get_all(http::header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().ok()?,
-            (None, None) => request.uri.authority()?.as_str(),
+            (host, None) => host.map(HeaderValue::to_str),
             _ => return None,
         };
-        Self::parse(host)
+        let written = request.uri.authority().map(http::uri::Authority::as_str);
+        let own = match (host, written) {
+            (Some(host), None) => parse(host.ok()?)?,
+            (None, Some(written)) => parse(written)?,
+            (Some(host), Some(written)) => {
+                parse(host.ok()?).filter(|host| parse(written).as_ref() == Some(host))?
+            }
+            (None, None) => return None,
+        };
+        match &caller.host {
+            Some(public) => parse(public.to_str().ok()?),
+            None => Some(own),
+        }
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str, scheme: Scheme) -> Option<Self> {
         if text.len() > LEN_MAX {
             return None;
         }
@@ -35,21 +50,27 @@ impl Authority {
         if !is_host(host) || !port.is_none_or(is_port) {
             return None;
         }
-        match port {
-            Some(port) if port != DEFAULT_PORT => Some(Self(text)),
-            _ => Some(Self(host.to_owned())),
-        }
+        let text = match port {
+            Some(port) if port != scheme.default_port() => text,
+            _ => host.to_owned(),
+        };
+        Some(Self { text, scheme })
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Does this `Origin` header name our own origin?
     pub(super) fn is_origin(&self, origin: &str) -> bool {
         origin
-            .strip_prefix("https://")
-            .and_then(Self::parse)
+            .strip_prefix(self.scheme.as_str())
+            .and_then(|rest| rest.strip_prefix("://"))
+            .and_then(|host| Self::parse(host, self.scheme))
             .is_some_and(|origin| origin == *self)
     }
 }
@@ -91,6 +112,10 @@ fn is_port(port: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn https(text: &str) -> Option<Authority> {
+        Authority::parse(text, Scheme::Https)
+    }
+
     #[test]
     fn an_authority_has_one_spelling() {
         for (given, spelled) in [
@@ -101,23 +126,22 @@ mod tests {
             ("[2001:DB8::1]:443", "[2001:db8::1]"),
             ("192.0.2.1", "192.0.2.1"),
         ] {
-            assert_eq!(
-                Authority::parse(given).unwrap().as_str(),
-                spelled,
-                "{given}"
-            );
+            assert_eq!(https(given).unwrap().as_str(), spelled, "{given}");
         }
         for bad in [
             "", ":443", "a b", "a/b", "a@b", "a,b", "a:b", "a:", "a:0443", "a:99999", "[::1",
             "[x]", "[::1]x", "a:1:2", "a\u{e9}", "a:+1",
         ] {
-            assert_eq!(Authority::parse(bad), None, "{bad}");
+            assert_eq!(https(bad), None, "{bad}");
         }
+        let plain = |given| Authority::parse(given, Scheme::Http).unwrap();
+        assert_eq!(plain("localhost:80").as_str(), "localhost");
+        assert_eq!(plain("localhost:443").as_str(), "localhost:443");
     }
 
     #[test]
     fn an_origin_is_ours_only_with_scheme_host_and_port() {
-        let here = Authority::parse("pub.example:8443").unwrap();
+        let here = https("pub.example:8443").unwrap();
         assert!(here.is_origin("https://pub.example:8443"));
         for foreign in [
             "http://pub.example:8443",
@@ -130,7 +154,10 @@ mod tests {
         ] {
             assert!(!here.is_origin(foreign), "{foreign}");
         }
-        let standard = Authority::parse("pub.example").unwrap();
+        let standard = https("pub.example").unwrap();
         assert!(standard.is_origin("https://pub.example:443"));
+        let plain = Authority::parse("localhost:8080", Scheme::Http).unwrap();
+        assert!(plain.is_origin("http://localhost:8080"));
+        assert!(!plain.is_origin("https://localhost:8080"));
     }
 }

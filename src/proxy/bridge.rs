@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 
 use super::access_log::Record;
 use super::feed::{Feed, Pipe};
-use crate::edge::{Peer, shield};
+use crate::edge::{Caller, shield};
 
 /// What concerns one hop only; the frame of a message is ours to make.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -54,10 +54,10 @@ impl Bridge {
         &self,
         session: &mut Session,
         router: &Router,
-        peer: Peer,
+        caller: Caller,
         record: &mut Record,
     ) -> Result<()> {
-        let (request, mut feed) = self.request(session, peer)?;
+        let (request, mut feed) = self.request(session, caller)?;
         let response = self.response(session, router, request, &mut feed).await;
         record.bytes_in = feed.bytes_read();
         let (head, body) = response?.into_parts();
@@ -68,7 +68,7 @@ impl Bridge {
         sent
     }
 
-    fn request(&self, session: &mut Session, peer: Peer) -> Result<(Request<Body>, Feed)> {
+    fn request(&self, session: &mut Session, caller: Caller) -> Result<(Request<Body>, Feed)> {
         let (feed, body) = if session.as_mut().is_body_empty() {
             (Feed::finished(self.stall_timeout), Body::empty())
         } else {
@@ -90,7 +90,11 @@ impl Bridge {
                 .or_err(ErrorType::InvalidHTTPHeader, "an authority as a header")?;
             request.headers_mut().entry(HOST).or_insert(host);
         }
-        request.extensions_mut().insert(peer);
+        if let Some(host) = caller.host {
+            request.headers_mut().insert(HOST, host);
+        }
+        request.extensions_mut().insert(caller.peer);
+        request.extensions_mut().insert(caller.scheme);
         Ok((request, feed))
     }
 

@@ -9,6 +9,7 @@ use super::authority::Authority;
 use super::visit::Visit;
 use crate::domain::instance::{Access, Phase};
 use crate::domain::secret::Secret;
+use crate::edge::Scheme;
 use crate::routing::{Activity, Route, State, Target};
 
 /// Of alice's sandbox at `https://pub.example:8443/w/red/alice/`.
@@ -32,10 +33,11 @@ pub(super) fn visit(entry: Entry, rest: &str) -> Visit {
             cookie: Secret::new("right"),
             withdrawn: CancellationToken::new(),
         },
+        _places: [(); 2].map(|()| Arc::new(Activity::default()).enter(1).unwrap()),
         session: None,
         entry,
         kind: Kind::Fetch,
-        authority: Authority::parse("pub.example:8443").unwrap(),
+        authority: Authority::parse("pub.example:8443", Scheme::Https).unwrap(),
         rest: rest.to_owned(),
         socket: None,
     }

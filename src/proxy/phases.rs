@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -19,10 +19,17 @@ use super::page::{Reader, answer};
 use super::refusal::Refusal;
 use super::visit::Visit;
 use super::{Public, Way, is_websocket, response, sandbox, self_test};
-use crate::edge::{Connection, InFlight, Peer, connection_of};
+use crate::edge::{Caller, Connection, InFlight, Peer, Receiving, Scheme, connection_of};
 
 /// An open editor keeps its session alive; once a minute is often enough.
 const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Until the connection is known.
+const NOBODY: Caller = Caller {
+    peer: Peer(None),
+    scheme: Scheme::Http,
+    host: None,
+};
 
 /// What is carried from phase to phase. Accounts for itself when it is dropped.
 pub struct Context {
@@ -30,7 +37,9 @@ pub struct Context {
     pub(super) reader: Reader,
     visit: Option<Box<Visit>>,
     connection: Option<Arc<Connection>>,
+    pub(super) caller: Caller,
     in_flight: Option<InFlight>,
+    receiving: Option<Receiving>,
     touched: Instant,
 }
 
@@ -41,22 +50,26 @@ impl Context {
             reader: Reader::default(),
             visit: None,
             connection: None,
+            caller: NOBODY,
             in_flight: None,
+            receiving: None,
             touched: Instant::now(),
         }
     }
 
-    fn begin(&mut self, connection: &Arc<Connection>) {
+    fn begin(&mut self, connection: &Arc<Connection>, headers: &HeaderMap) {
         self.in_flight = Some(connection.begin());
+        self.caller = connection.caller(headers);
         self.record.listener = connection.listener;
-        self.record.peer = connection.peer.0;
+        self.record.peer = self.caller.peer.0;
         self.connection = Some(Arc::clone(connection));
     }
 
-    fn peer(&self) -> Peer {
+    /// Would what is answered here cross a network as plain text?
+    pub(super) fn is_exposed(&self) -> bool {
         self.connection
             .as_ref()
-            .map_or(Peer(None), |connection| connection.peer)
+            .is_none_or(|connection| connection.is_exposed())
     }
 
     fn visit(&self) -> Result<&Visit> {
@@ -94,7 +107,8 @@ impl ProxyHttp for Public {
         context: &mut Context,
     ) -> Result<()> {
         if let Some(connection) = connection_of(session.as_downstream()) {
-            context.begin(connection);
+            let headers = &session.as_downstream().req_header().headers;
+            context.begin(connection, headers);
         }
         let limits = &self.settings.limits;
         // Never turns keep-alive on where pingora turned it off: it did so for a reason, such as a
@@ -128,9 +142,9 @@ impl ProxyHttp for Public {
                 return Ok(true);
             }
         };
-        let peer = context.peer();
+        let caller = context.caller.clone();
         self.bridge
-            .call(session, router, peer, &mut context.record)
+            .call(session, router, caller, &mut context.record)
             .await?;
         Ok(true)
     }
@@ -145,17 +159,23 @@ impl ProxyHttp for Public {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        sandbox::prepare(request, context.visit()?, context.peer())
+        sandbox::prepare(request, context.visit()?, context.caller.peer)
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
         context.record.bytes_in += body.as_ref().map_or(0, Bytes::len);
+        if let Some(receiving) = &context.receiving {
+            receiving.progressed();
+        }
+        if end_of_stream {
+            context.receiving = None;
+        }
         if session.was_upgraded() {
             context.touch_session();
         }
@@ -237,7 +257,7 @@ impl ProxyHttp for Public {
 
 impl Public {
     async fn test(&self, session: &mut Session, context: &mut Context) -> Result<()> {
-        match self.self_test.admit(session) {
+        match self.self_test.admit(session, &context.caller) {
             Ok((_place, accept)) => {
                 context.record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
                 self_test::converse(session, &accept).await
@@ -272,8 +292,14 @@ fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
         // A tunnel may be silent for hours; TCP keepalive finds out whether anybody is there.
         session.set_read_timeout(None);
     }
-    if let (Some(connection), Some(signed_in)) = (&context.connection, &visit.session) {
-        connection.end_with(&signed_in.revoked);
+    if let Some(connection) = &context.connection {
+        if let Some(signed_in) = &visit.session {
+            connection.end_with(&signed_in.revoked);
+        }
+        // HTTP/1 has a time limit for each read.
+        if session.as_http1().is_none() && !session.as_mut().is_body_empty() {
+            context.receiving = Some(connection.receive());
+        }
     }
     context.visit = Some(visit);
 }

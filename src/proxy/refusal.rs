@@ -10,6 +10,10 @@ use crate::domain::instance::Phase;
 pub(super) enum Refusal {
     BadHost,
     BodyTooLarge,
+    /// As many requests as there may be are with editors already.
+    Crowded,
+    /// Plain HTTP over a network, from somebody who is no proxy of ours.
+    Exposed,
     /// Something broke on our side.
     Broken,
     Foreign,
@@ -93,7 +97,7 @@ impl Refusal {
             Self::BadHost | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Foreign | Self::NotYours => StatusCode::FORBIDDEN,
+            Self::Exposed | Self::Foreign | Self::NotYours => StatusCode::FORBIDDEN,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoInstance | Self::NotFound => StatusCode::NOT_FOUND,
             Self::SignIn { .. } => StatusCode::SEE_OTHER,
@@ -102,7 +106,9 @@ impl Refusal {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Unreachable => StatusCode::BAD_GATEWAY,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::TestsRunning | Self::Waiting { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::TestsRunning | Self::Waiting { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -139,6 +145,17 @@ impl Refusal {
                 "internal",
                 "Something broke here",
                 "This is our fault, not yours. Try again; if it stays, tell an organizer.",
+            ),
+            Self::Crowded => words(
+                "too_many_at_once",
+                "Too much at once",
+                "Too many requests and connections are open at the moment. Close what you do not need; this page tries again.",
+            )
+            .retry(2),
+            Self::Exposed => words(
+                "plain_http",
+                "Not this way",
+                "Here only the proxy in front may ask: what crosses the network is encrypted. Use the https address that you were given.",
             ),
             Self::Foreign => words(
                 "foreign_origin",

@@ -36,7 +36,7 @@ pub(super) fn prepare(request: &mut RequestHeader, visit: &Visit, peer: Peer) ->
     drop_claims(request);
     request.insert_header(HOST, visit.authority.as_str())?;
     request.insert_header("X-Forwarded-Host", visit.authority.as_str())?;
-    request.insert_header("X-Forwarded-Proto", "https")?;
+    request.insert_header("X-Forwarded-Proto", visit.authority.scheme().as_str())?;
     request.insert_header("X-Forwarded-Prefix", visit.route.prefix.as_str())?;
     if let Some(address) = peer.0 {
         request.insert_header("X-Forwarded-For", address.ip().to_string())?;

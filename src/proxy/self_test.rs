@@ -22,6 +22,7 @@ use super::authority::Authority;
 use super::is_websocket;
 use super::refusal::Refusal;
 use super::visitor;
+use crate::edge::Caller;
 
 const PATH: &str = "/ca/test/socket";
 
@@ -67,9 +68,10 @@ impl SelfTest {
     pub(super) fn admit(
         &self,
         session: &Session,
+        caller: &Caller,
     ) -> Result<(SemaphorePermit<'_>, String), Refusal> {
         let header = session.req_header();
-        let authority = Authority::of(header).ok_or(Refusal::BadHost)?;
+        let authority = Authority::of(header, caller).ok_or(Refusal::BadHost)?;
         let ask = visitor::ask(&header.method, &header.headers, true, &authority);
         if ask.initiator == Initiator::Foreign {
             return Err(Refusal::Foreign);

@@ -12,7 +12,7 @@ use super::authority::Authority;
 use super::settings::Settings;
 use super::upgrade::UpgradeConnector;
 use crate::edge::Connection;
-use crate::routing::{LiveSession, OpenSocket, Route, SessionInUse, Target};
+use crate::routing::{LiveSession, OpenSocket, Place, Route, SessionInUse, Target};
 
 /// Node closes a connection that was idle for 5 s; one that we close before it does is never met
 /// half-closed by a request that cannot be repeated.
@@ -27,6 +27,8 @@ pub(super) struct Visit {
     pub(super) authority: Authority,
     /// What the editor sees of the path, with the query.
     pub(super) rest: String,
+    /// Held as long as the request is with the editor.
+    pub(super) _places: [Place; 2],
     /// Held from the editor's `101` to the end of the tunnel.
     pub(super) socket: Option<(OpenSocket, Option<SessionInUse>)>,
 }

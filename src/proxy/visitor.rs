@@ -112,6 +112,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::edge::Scheme;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -126,7 +127,7 @@ mod tests {
     }
 
     fn asked(method: &Method, pairs: &[(&'static str, &'static str)], is_upgrade: bool) -> Ask {
-        let here = Authority::parse("pub.example").unwrap();
+        let here = Authority::parse("pub.example", Scheme::Https).unwrap();
         ask(method, &headers(pairs), is_upgrade, &here)
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 pub struct Activity {
     last_used_ms: AtomicI64,
     open_sockets: AtomicU32,
+    places_taken: AtomicU32,
 }
 
 impl Activity {
@@ -24,6 +25,14 @@ impl Activity {
         OpenSocket(Arc::clone(self))
     }
 
+    /// A place among at most `max`, WebSockets included; `None` when all are taken.
+    pub fn enter(self: &Arc<Self>, max: u32) -> Option<Place> {
+        let taken = self.places_taken.fetch_add(1, Ordering::Relaxed);
+        // Given back at once when there is none.
+        let place = Place(Arc::clone(self));
+        (taken < max).then_some(place)
+    }
+
     pub fn open_sockets(&self) -> u32 {
         self.open_sockets.load(Ordering::Relaxed)
     }
@@ -33,6 +42,16 @@ impl Activity {
         (ms > 0)
             .then(|| Timestamp::from_millisecond(ms).ok())
             .flatten()
+    }
+}
+
+/// One request's place.
+#[derive(Debug)]
+pub struct Place(Arc<Activity>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places_taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -49,6 +68,17 @@ impl Drop for OpenSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let activity = Arc::new(Activity::default());
+        let first = activity.enter(2).unwrap();
+        let _second = activity.enter(2).unwrap();
+        assert!(activity.enter(2).is_none());
+        assert!(activity.enter(2).is_none());
+        drop(first);
+        assert!(activity.enter(2).is_some());
+    }
 
     #[test]
     fn a_socket_is_counted_until_its_guard_goes() {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{Control, Network};
 use crate::domain::health::Health;
-use crate::edge::{self, Door, Edge, PeerFilter};
+use crate::edge::{self, Door, Edge, Fronts, PeerFilter};
 use crate::gateway;
 use crate::server::listeners::Register;
 
@@ -58,6 +58,7 @@ impl BridgeListener {
                         name: "gateway",
                         tls: None,
                         peers: PeerFilter::OnlyFrom(network.subnet),
+                        fronts: Fronts::default(),
                     };
                     self.edge.serve_router(socket, door, gateway::router());
                     self.control.report("gateway", Health::Ok);

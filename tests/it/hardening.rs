@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get as on_get;
 use thon::domain::instance::Access;
-use thon::edge::{Door, Edge, Limits, Peer, PeerFilter, bind, bind_unix};
+use thon::edge::{Door, Edge, Fronts, Limits, Peer, PeerFilter, bind, bind_unix};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -226,7 +226,11 @@ async fn too_large_a_head_and_too_long_an_address_are_told_so() {
     let long = raw(&front, &ask(&format!("/{}", "x".repeat(17 << 10)), "")).await;
     assert_eq!(status(&long), "414");
     let huge = raw(&front, &ask("/", &"x".repeat(900 << 10))).await;
-    assert_eq!(status(&huge), "cut");
+    assert_eq!(status(&huge), "431");
+    assert!(
+        huge.ends_with("Clearing this site's cookies helps.\n"),
+        "{huge}"
+    );
 }
 
 #[tokio::test]
@@ -249,7 +253,7 @@ async fn one_address_has_so_many_connections_and_a_sandbox_has_none() {
     assert!(read_head(&mut first).await.starts_with("HTTP/1.1 200"));
 
     let front = Front::planned(Plan {
-        peers: PeerFilter::NotFrom("127.0.0.0/8".parse().unwrap()),
+        peers: PeerFilter::not_from(["127.0.0.0/8".parse().unwrap()]),
         ..Plan::default()
     })
     .await;
@@ -330,6 +334,7 @@ mod routers {
             name: "admin",
             tls: None,
             peers: PeerFilter::Everybody,
+            fronts: Fronts::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use http::Request;
 use thon::domain::audit::Actor;
 use thon::domain::instance::{Desired, Phase};
+use thon::edge::Scheme;
 
 use crate::support::doors::{House, Page, call, who};
 
@@ -375,7 +376,7 @@ async fn plain(house: &House, method: &str, path: &str, host: Option<&str>) -> P
     if let Some(host) = host {
         request = request.header("host", host);
     }
-    let router = thon::portal::plain_router(house.portal(), 8443);
+    let router = thon::portal::plain_router(house.portal(), Scheme::Https, 8443);
     call(&router, request.body(Body::empty()).unwrap()).await
 }
 

@@ -44,8 +44,7 @@ fn seen(reply: &Reply, name: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_editor_sees_its_own_path_and_the_public_address_and_nothing_that_a_client_claims() {
     let (front, _origin, alice) = alice().await;
-    let reply = fetch(
-        &front,
+    let asked = get(
         "/w/red/alice/a%2Fb/%20?folder=/x&y=%2e%2e",
         &[
             ("cookie", &format!("a=1; {}", alice.cookie)),
@@ -56,8 +55,8 @@ async fn the_editor_sees_its_own_path_and_the_public_address_and_nothing_that_a_
             ("x-http-method-override", "DELETE"),
             ("host", "PUB.example:8443"),
         ],
-    )
-    .await;
+    );
+    let reply = send(front.tls_wire(&["http/1.1"]).await, asked).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json()["target"], "/a%2Fb/%20?folder=/x&y=%2e%2e");
     assert_eq!(seen(&reply, "host"), ["pub.example:8443"]);

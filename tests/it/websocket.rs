@@ -61,14 +61,15 @@ async fn an_upgrade_needs_our_origin_or_none_whatever_other_headers_claim() {
     ];
     for headers in allowed {
         let headers = [*headers, &[("cookie", alice.cookie.as_str())]].concat();
-        let mut socket = open_socket(front.wire().await, PATH, &headers)
+        let mut socket = open_socket(front.tls_wire(&["http/1.1"]).await, PATH, &headers)
             .await
             .unwrap_or_else(|status| panic!("{status} for {headers:?}"));
         echoes(&mut socket, "hello").await;
     }
     for headers in refused {
         let headers = [*headers, &[("cookie", alice.cookie.as_str())]].concat();
-        let status = open_socket(front.wire().await, PATH, &headers).await.err();
+        let wire = front.tls_wire(&["http/1.1"]).await;
+        let status = open_socket(wire, PATH, &headers).await.err();
         assert_eq!(status, Some(StatusCode::FORBIDDEN), "{headers:?}");
     }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use thon::auth::{cookie, token};
 use thon::domain::instance::{Access, Phase};
 use thon::domain::secret::Secret;
-use thon::edge::{Door, Edge, Limits, Listening, PeerFilter, bind};
+use thon::edge::{Door, Edge, Fronts, Limits, Listening, PeerFilter, bind};
 use thon::gateway;
 use thon::proxy::{Patience, Public, Settings};
 use thon::routing::{Activity, LiveSession, Route, State, Table, TableHandle, Target};
@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) patience: Patience,
     pub(crate) peers: PeerFilter,
+    pub(crate) fronts: Fronts,
+    pub(crate) listen: &'static str,
     pub(crate) portal: Router,
     pub(crate) body_bytes_max: usize,
 }
@@ -66,6 +68,8 @@ impl Default for Plan {
             },
             patience: Patience::default(),
             peers: PeerFilter::Everybody,
+            fronts: Fronts::default(),
+            listen: "127.0.0.1:0",
             portal: Router::new().fallback(|| async { "portal" }),
             body_bytes_max: 32 << 20,
         }
@@ -108,13 +112,15 @@ impl Front {
         };
         let proxy = Public::start(table.clone(), plan.portal, gateway::router(), settings).unwrap();
         let edge = Edge::new(plan.limits);
-        let any = "127.0.0.1:0".parse().unwrap();
+        let any = plan.listen.parse().unwrap();
         let (plain, tls) = (bind(any).unwrap(), bind(any).unwrap());
-        let addresses = (plain.local_addr().unwrap(), tls.local_addr().unwrap());
+        let near = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses = [&plain, &tls].map(|bound| near(bound.local_addr().unwrap().port()));
         let door = |tls| Door {
             name: "public",
             tls,
-            peers: plan.peers,
+            peers: plan.peers.clone(),
+            fronts: plan.fronts.clone(),
         };
         let public = edge.serve_public(plain, door(None), Arc::clone(&proxy));
         let key = certificate.signing_key.serialize_der();
@@ -123,8 +129,8 @@ impl Front {
         Self {
             edge,
             public,
-            plain: addresses.0,
-            tls: addresses.1,
+            plain: addresses[0],
+            tls: addresses[1],
             table,
             routes: Mutex::default(),
             sessions: Mutex::default(),
