@@ -89,7 +89,7 @@ impl Appliance {
     /// On the local Docker. Returns when every listener accepts; instances are looked after from
     /// then on, whether Docker answers or not.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        Self::start_with(config, |identity| {
+        Self::assemble(config, give_up_root, |identity| {
             let appliance = identity.appliance.clone();
             let sandbox = &config.sandbox;
             Arc::new(Docker::connect(docker::Settings {
@@ -100,9 +100,18 @@ impl Appliance {
         .await
     }
 
-    /// On another runtime, such as the one in memory.
+    /// On another runtime, such as the one in memory, in a process that others share: it stays who it
+    /// is.
     pub async fn start_with(
         config: &Config,
+        runtime: impl FnOnce(&Identity) -> Arc<dyn Runtime>,
+    ) -> anyhow::Result<Self> {
+        Self::assemble(config, |_| Ok(()), runtime).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        give_up_root: impl FnOnce(&Config) -> anyhow::Result<()>,
         runtime: impl FnOnce(&Identity) -> Arc<dyn Runtime>,
     ) -> anyhow::Result<Self> {
         tls::install_provider();
@@ -112,14 +121,7 @@ impl Appliance {
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
         let early = certificates::read_early(config)?;
-        if config.workspace.mode == WorkspaceMode::Bind {
-            tracing::warn!(
-                "root is kept: workspace.mode `bind` has to give directories to participants"
-            );
-        } else {
-            let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
-            privileges::drop_root(&ours, &config.sandbox.docker_socket)?;
-        }
+        give_up_root(config)?;
         let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
         let issuer = Arc::new(Issuer::open(config, early, Timestamp::now())?);
         let runtime = runtime(store.identity());
@@ -403,6 +405,17 @@ impl Advertised {
             format!("{scheme}://{host}:{port}")
         }
     }
+}
+
+fn give_up_root(config: &Config) -> anyhow::Result<()> {
+    if config.workspace.mode == WorkspaceMode::Bind {
+        tracing::warn!(
+            "root is kept: workspace.mode `bind` has to give directories to participants"
+        );
+        return Ok(());
+    }
+    let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
+    privileges::drop_root(&ours, &config.sandbox.docker_socket)
 }
 
 fn ca_view(authority: &tls::Authority) -> CaView {

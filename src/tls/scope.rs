@@ -55,9 +55,9 @@ impl Scope {
             .iter()
             .filter_map(|r| r.parse().ok())
             .collect();
-        let configured = configured.addresses().map(IpNet::from);
-        for range in configured.chain(found.addresses().map(neighbourhood)) {
-            if !ranges.iter().any(|known| known.contains(&range)) {
+        let configured = configured.addresses().map(|ip| (ip, IpNet::from(ip)));
+        for (ip, range) in configured.chain(found.addresses().map(|ip| (ip, neighbourhood(ip)))) {
+            if !ranges.iter().any(|known| known.contains(&ip)) {
                 ranges.push(range);
             }
         }
@@ -197,7 +197,10 @@ mod tests {
     fn scope() -> Scope {
         Scope::covering(
             &names(&["thon.example.org"], &["203.0.113.7"]),
-            &names(&["gpu-1"], &["192.0.2.4", "2001:db8:1:2::7"]),
+            &names(
+                &["gpu-1"],
+                &["192.0.2.4", "2001:db8:1:2::7", "::1", "fd00::7"],
+            ),
         )
     }
 
@@ -235,6 +238,7 @@ mod tests {
                 "2001:db8:1:3::7",
                 "11.0.0.1",
                 "fe80::1",
+                "::2",
             ],
         );
         assert_eq!(scope().split(&outside), (Names::default(), outside));

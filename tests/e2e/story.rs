@@ -5,6 +5,7 @@
 
 mod appliance;
 mod browser;
+mod ca;
 mod docker;
 mod door;
 mod editor;

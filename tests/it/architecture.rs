@@ -75,6 +75,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rcgen", &["tls"]),
+    ("x509_parser", &["tls"]),
+    ("qrcode", &["portal/ca"]),
+    ("sha1", &["portal/ca", "proxy/self_test"]),
     ("serde_yaml", &["config"]),
     ("askama", &["portal", "proxy"]),
 ];

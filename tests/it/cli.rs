@@ -137,6 +137,7 @@ async fn people_get_words() {
         ),
         (&["invites"], "red/alice"),
         (&["ca"], "sha-256  AB:CD"),
+        (&["ca", "show"], "for      thon.example"),
         (&["ca", "export", "-"], "-----BEGIN CERTIFICATE-----"),
         (&["cleanup", "--yes"], "2 instances being removed"),
     ] {
@@ -164,6 +165,24 @@ async fn without_an_appliance_there_is_a_hint_how_to_start_it() {
     let output = thon(dir.path(), &["status"]).await;
     assert_eq!((code(&output), data(&output)), (1, ""));
     assert!(talk(&output).starts_with("error: the appliance is not running\nhint: "));
+}
+
+#[tokio::test]
+async fn an_authority_is_exchanged_on_purpose_only_and_the_old_one_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = thon(dir.path(), &["ca", "rotate"]).await;
+    assert_eq!((code(&output), data(&output)), (1, ""));
+    assert!(talk(&output).contains("hint: add --yes"));
+    let rotate = ["--json", "ca", "rotate", "--yes"];
+    let mut fingerprints = Vec::new();
+    for kept in [false, true] {
+        let output = thon(dir.path(), &rotate).await;
+        assert_eq!(code(&output), 0, "{}", talk(&output));
+        assert_eq!(talk(&output).contains("from before is in"), kept);
+        let json: serde_json::Value = serde_json::from_str(data(&output)).unwrap();
+        fingerprints.push(json["sha256"].clone());
+    }
+    assert_ne!(fingerprints[0], fingerprints[1]);
 }
 
 #[tokio::test]

@@ -23,4 +23,5 @@ mod proxying;
 mod recovery;
 mod runtime;
 mod support;
+mod tls;
 mod websocket;

@@ -319,6 +319,10 @@ async fn every_answer_carries_the_headers_that_protect_it() {
         "/nothing",
         "/ca",
         "/ca.crt",
+        "/ca.mobileconfig",
+        "/ca/qr.svg",
+        "/ca/test/worker.js",
+        "/ca/test/socket",
         "/health",
         "/static/portal.css",
         "/join/x",
@@ -369,6 +373,78 @@ async fn the_certificate_is_a_file_with_a_page_that_explains_it() {
     assert!(file.text.starts_with("-----BEGIN CERTIFICATE-----"));
     let page = house.browser().get("/ca").await;
     assert!(page.text.contains("AB:CD") && page.text.contains("http://thon.example/ca.crt"));
+    // The instructions for the visitor's own system and browser are unfolded.
+    assert!(page.text.contains("<details id=\"Firefox\" open>"));
+    assert_eq!(page.text.matches(" open>").count(), 1);
+    assert!(page.text.contains("data-check=\"worker\""));
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.ends_with("connect-src 'self' wss://thon.example"),
+        "{policy}"
+    );
+}
+
+#[tokio::test]
+async fn the_page_leads_other_devices_to_where_no_certificate_is_needed() {
+    let house = House::new(&EVERYBODY);
+    let page = house.browser().get("/ca").await;
+    assert!(page.text.contains("QR code of http://thon.example/ca"));
+    let code = house.browser().get("/ca/qr.svg").await;
+    assert_eq!(code.header("content-type"), "image/svg+xml");
+    assert!(code.text.contains("<path") && !code.text.contains("<script"));
+    // Nobody else gets here by a name of this host's own.
+    for host in ["localhost:80", "127.0.0.1", "[::1]:8080"] {
+        let page = plain(&house, "GET", "/ca", Some(host)).await;
+        assert!(
+            page.status.is_success() && !page.text.contains("QR code"),
+            "{host}"
+        );
+        let code = plain(&house, "GET", "/ca/qr.svg", Some(host)).await;
+        assert_eq!(code.status, 404, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn the_profile_for_phones_holds_the_certificate_under_numbers_that_stay() {
+    let house = House::new(&EVERYBODY);
+    let profile = house.browser().get("/ca.mobileconfig").await;
+    assert_eq!(
+        profile.header("content-type"),
+        "application/x-apple-aspen-config"
+    );
+    assert!(profile.text.contains("com.apple.security.root"));
+    assert!(profile.text.contains("<data>YWJj</data>"));
+    assert_eq!(
+        house.browser().get("/ca.mobileconfig").await.text,
+        profile.text
+    );
+}
+
+#[tokio::test]
+async fn without_tls_the_page_asks_the_secure_one_whether_it_is_trusted() {
+    let house = House::new(&EVERYBODY);
+    let page = plain(&house, "GET", "/ca", Some("thon.example:80")).await;
+    assert!(
+        page.text
+            .contains("data-secure=\"https://thon.example:8443\"")
+    );
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.ends_with("connect-src 'self' https://thon.example:8443"),
+        "{policy}"
+    );
+    // Whatever a host claims to be, it never gets into the policy or the page.
+    for host in ["x; script-src *", "a\"><script>", "evil@host", "a b"] {
+        let page = plain(&house, "GET", "/ca", Some(host)).await;
+        assert!(
+            page.header("content-security-policy")
+                .ends_with("https://localhost:8443")
+        );
+        assert!(
+            page.text.contains("data-secure=\"https://localhost:8443\""),
+            "{host}"
+        );
+    }
 }
 
 async fn plain(house: &House, method: &str, path: &str, host: Option<&str>) -> Page {
@@ -383,7 +459,16 @@ async fn plain(house: &House, method: &str, path: &str, host: Option<&str>) -> P
 #[tokio::test]
 async fn without_tls_there_is_the_certificate_and_the_way_to_the_rest() {
     let house = House::new(&EVERYBODY);
-    for path in ["/ca", "/ca.crt", "/health", "/static/portal.css"] {
+    for path in [
+        "/ca",
+        "/ca.crt",
+        "/ca.mobileconfig",
+        "/ca/qr.svg",
+        "/health",
+        "/static/portal.css",
+        "/static/ca.css",
+        "/static/ca.js",
+    ] {
         assert_eq!(
             plain(&house, "GET", path, Some("thon.example"))
                 .await

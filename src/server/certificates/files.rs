@@ -149,3 +149,74 @@ fn warn_of_open_key(pair: &Pair, contents: &Contents) {
         tracing::warn!("{path} can be read by everybody on this host: `chmod o-r {path}`");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::env::FixedVars;
+    use crate::tls;
+
+    fn write(pair: &Pair) {
+        let made = rcgen::generate_simple_self_signed(["thon.example".to_owned()]).unwrap();
+        std::fs::write(&pair.certificate, made.cert.pem()).unwrap();
+        std::fs::write(&pair.key, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    fn files(dir: &std::path::Path) -> Files {
+        tls::install_provider();
+        let pair = Pair {
+            certificate: dir.join("tls.crt"),
+            key: dir.join("tls.key"),
+        };
+        write(&pair);
+        let vars = FixedVars::default();
+        let empty = dir.join("thon.yaml");
+        std::fs::write(
+            &empty,
+            format!("state_dir: {0}\nruntime_dir: {0}\n", dir.display()),
+        )
+        .unwrap();
+        let config = crate::config::load(Some(&empty), &vars).unwrap();
+        let provided = read(&pair).unwrap();
+        let (files, _) = Files::new(pair, provided, &config);
+        files
+    }
+
+    #[test]
+    fn between_the_writing_of_one_file_and_the_other_nobody_is_alarmed() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let now = Timestamp::now();
+        assert!(
+            files.look(now).0.is_some(),
+            "the first look is as whoever runs"
+        );
+        assert!(files.look(now).0.is_none(), "nothing has changed");
+        let key = std::fs::read(&files.pair.key).unwrap();
+        write(&files.pair);
+        let late = std::fs::read(&files.pair.key).unwrap();
+        std::fs::write(&files.pair.key, key).unwrap();
+        let (next, trouble) = files.look(now);
+        assert!(next.is_none() && trouble.is_none(), "{trouble:?}");
+        std::fs::write(&files.pair.key, late).unwrap();
+        let (next, trouble) = files.look(now);
+        assert!(next.is_some() && trouble.is_none(), "{trouble:?}");
+    }
+
+    #[test]
+    fn a_pair_that_stays_broken_is_told_at_the_second_look_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let now = Timestamp::now();
+        files.look(now);
+        let good = std::fs::read(&files.pair.certificate).unwrap();
+        std::fs::remove_file(&files.pair.certificate).unwrap();
+        assert_eq!(files.look(now).1, None);
+        for _ in 0..2 {
+            let told = files.look(now).1;
+            assert!(matches!(told, Some(Trouble::NotRead { .. })), "{told:?}");
+        }
+        std::fs::write(&files.pair.certificate, good).unwrap();
+        assert_eq!(files.look(now).1, None);
+    }
+}

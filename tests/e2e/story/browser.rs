@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fantoccini::elements::Element;
@@ -26,18 +27,43 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Browser {
     pub(crate) page: Client,
     driver: Child,
-    _home: TempDir,
+    home: Arc<TempDir>,
     /// Whoever hangs up on the driver stops it.
     _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Browser {
     pub(crate) async fn open(ca_pem: &str) -> Self {
-        let home = tempfile::Builder::new()
-            .prefix("thon-browser-")
-            .tempdir()
-            .unwrap();
+        let home = new_home();
         trust(home.path(), ca_pem).await;
+        Self::at(home).await
+    }
+
+    /// One that has never heard of the authority.
+    pub(crate) async fn stranger() -> Self {
+        Self::at(new_home()).await
+    }
+
+    /// All its windows are closed, and it is opened again.
+    pub(crate) async fn reopened(self) -> Self {
+        let home = Arc::clone(&self.home);
+        self.page.clone().close().await.unwrap();
+        drop(self);
+        Self::at(home).await
+    }
+
+    /// What its owner types into a terminal.
+    pub(crate) async fn types_into_a_terminal(&self, command: &str) {
+        let ended = Command::new("sh")
+            .args(["-ec", command])
+            .env("HOME", self.home.path())
+            .output()
+            .await
+            .unwrap();
+        assert!(ended.status.success(), "{command}: {ended:?}");
+    }
+
+    async fn at(home: Arc<TempDir>) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", home.path())
@@ -62,7 +88,7 @@ impl Browser {
         Self {
             page,
             driver,
-            _home: home,
+            home,
             _said: said,
         }
     }
@@ -140,6 +166,11 @@ impl Drop for Browser {
     }
 }
 
+fn new_home() -> Arc<TempDir> {
+    let home = tempfile::Builder::new().prefix("thon-browser-").tempdir();
+    Arc::new(home.unwrap())
+}
+
 /// Chromium does not end with its driver.
 fn end(driver: &Child) {
     let pid = driver.id().and_then(|id| i32::try_from(id).ok());
@@ -194,6 +225,8 @@ fn capabilities(home: &Path) -> serde_json::Map<String, Value> {
         "--disable-component-update",
         "--disable-sync",
         "--window-size=1280,800",
+        // Names that no resolver here knows.
+        "--host-resolver-rules=MAP nas.local 127.0.0.1, MAP evil.example.org 127.0.0.1",
         &profile,
     ];
     let capabilities = json!({
