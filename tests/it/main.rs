@@ -18,6 +18,7 @@ mod config_files;
 mod fronted;
 mod hardening;
 mod identity;
+mod malformed;
 mod multiplexed;
 mod portal;
 mod proxying;
