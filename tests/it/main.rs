@@ -15,6 +15,7 @@ mod architecture;
 mod bridge;
 mod cli;
 mod config_files;
+mod crossing;
 mod fronted;
 mod hardening;
 mod identity;

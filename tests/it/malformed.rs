@@ -154,9 +154,8 @@ async fn a_body_that_was_refused_is_never_taken_for_a_request() {
 
     // The answer arrives however much is on its way.
     let mebibytes = 3 << 20;
-    let head = format!(
-        "POST /w/red/nobody/ HTTP/1.1\r\nHost: h\r\nContent-Length: {mebibytes}\r\n\r\n"
-    );
+    let head =
+        format!("POST /w/red/nobody/ HTTP/1.1\r\nHost: h\r\nContent-Length: {mebibytes}\r\n\r\n");
     let answer = raw(&front, &format!("{head}{}", "x".repeat(mebibytes))).await;
     assert_eq!(status(&answer), "401", "{answer}");
 
