@@ -240,7 +240,7 @@ async fn in_bytes(street: &Street, asked: &Ask) {
         asked.method, asked.target, asked.authority, street.cookie
     );
     for (name, value) in &asked.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head = format!("{head}{name}: {value}\r\n");
     }
     let mut wire = street.front.tls_wire(&["http/1.1"]).await;
     // The second one shows whether the first left the door with another idea of where it ended.

@@ -19,6 +19,7 @@ mod crossing;
 mod fronted;
 mod hardening;
 mod identity;
+mod limits;
 mod malformed;
 mod multiplexed;
 mod portal;

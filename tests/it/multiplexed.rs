@@ -214,7 +214,7 @@ async fn a_header_list_that_is_too_large_is_refused() {
     let (front, origin, alice) = alice(Limits::default()).await;
     let asked = to("GET", "/w/red/alice/x", &alice.cookie);
     // Within one frame; every field counts 32 bytes more than it is long.
-    let many = [("x", ""); 2_100];
+    let many = vec![("x", ""); 2_100];
     let mut frames = Frames::start(front.tls_wire(&["h2"]).await).await;
     let stream = frames
         .ask(&[&asked[..], &many].concat(), true)

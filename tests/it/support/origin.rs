@@ -264,7 +264,7 @@ pub(crate) async fn scripted(
                 stream.write_all(line.as_bytes()).await.ok();
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     (address, heads, AbortOnDropHandle::new(task))
 }
