@@ -268,7 +268,7 @@ impl Parts<'_> {
         let plain = portal::plain_router(portal.clone(), scheme, port);
         let public = proxy::Public::start(
             self.table.clone(),
-            portal::router(portal.clone()),
+            portal::router(portal),
             gateway::router(),
             proxy::Settings::new(self.issuer.authority.path().to_owned()),
         )?;

@@ -91,6 +91,19 @@ impl Words {
     }
 }
 
+const CROWDED: Words = words(
+    "too_many_at_once",
+    "Too much at once",
+    "Too many requests and connections are open at the moment. Close what you do not need; this page tries again.",
+)
+.retry(2);
+
+const EXPOSED: Words = words(
+    "plain_http",
+    "Not this way",
+    "Here only the proxy in front may ask: what crosses the network is encrypted. Use the https address that you were given.",
+);
+
 impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
@@ -146,17 +159,8 @@ impl Refusal {
                 "Something broke here",
                 "This is our fault, not yours. Try again; if it stays, tell an organizer.",
             ),
-            Self::Crowded => words(
-                "too_many_at_once",
-                "Too much at once",
-                "Too many requests and connections are open at the moment. Close what you do not need; this page tries again.",
-            )
-            .retry(2),
-            Self::Exposed => words(
-                "plain_http",
-                "Not this way",
-                "Here only the proxy in front may ask: what crosses the network is encrypted. Use the https address that you were given.",
-            ),
+            Self::Crowded => CROWDED,
+            Self::Exposed => EXPOSED,
             Self::Foreign => words(
                 "foreign_origin",
                 "Not from another site",

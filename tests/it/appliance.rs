@@ -9,13 +9,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tempfile::TempDir;
 use thon::config::env::FixedVars;
-use thon::config::{self, Config};
+use thon::config::{self, Certificates, Config};
+use thon::control::Launch;
+use thon::domain::audit::Actor;
 use thon::runtime::fake::Fake;
 use thon::server::Appliance;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::support::client::{Reply, get, is_cut, send, tls_connector, within};
+use crate::support::client::{AT_ONCE, Reply, get, is_cut, request, send, tls_connector, within};
 
 struct House {
     dir: TempDir,
@@ -211,4 +213,123 @@ async fn a_taken_port_is_an_error_that_names_the_key() {
         !house.dir.path().join("state").exists(),
         "nothing was written"
     );
+}
+
+/// Containers keep their addresses when the settings name another range; so does the filter.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_of_a_range_that_the_settings_have_left_is_kept_out_as_well() {
+    let mut house = House::with_subnet("127.9.0.0/24");
+    let appliance = house.start().await.unwrap();
+    let everybody = Launch::default();
+    let launch = appliance.control().launch(&everybody, Actor::Control);
+    launch.await.unwrap();
+    appliance.stop().await;
+
+    house.config.sandbox.subnet = "10.201.0.0/24".parse().unwrap();
+    let appliance = house.start().await.unwrap();
+    let alice = "red/alice".parse().unwrap();
+    let alice = appliance.control().instance(&alice);
+    let sandbox = alice.await.unwrap().instance.address;
+    assert!(sandbox.to_string().starts_with("127.9.0."), "{sandbox}");
+    for name in ["public", "plain", "admin"] {
+        let mut wire = from(sandbox.into(), address(&appliance, name)).await;
+        assert!(is_cut(&mut wire, AT_ONCE).await, "{name}");
+    }
+    let neighbour = "127.9.0.77".parse().unwrap();
+    let mut wire = from(neighbour, address(&appliance, "plain")).await;
+    assert!(!is_cut(&mut wire, AT_ONCE / 4).await);
+    let gateway = from(sandbox.into(), address(&appliance, "gateway")).await;
+    let reply = send(gateway, get("/v1/models", &[("host", "llm.internal")])).await;
+    assert_eq!(reply.status, 503);
+    appliance.stop().await;
+}
+
+async fn from(source: std::net::IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(source, 0)).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tls_it_serves_this_machine_and_its_links_say_so() {
+    let mut house = House::with_subnet("10.201.0.0/24");
+    house.config.proxy.certificates = Certificates::Off;
+    let appliance = house.start().await.unwrap();
+    let public = address(&appliance, "public");
+    assert_eq!(appliance.public_url(), format!("http://{public}"));
+    let listeners = appliance.listeners();
+    let listed = listeners.iter().find(|listener| listener.name == "public");
+    assert!(!listed.unwrap().tls);
+
+    let host = format!("localhost:{}", public.port());
+    let alice = "red/alice".parse().unwrap();
+    let invite = appliance
+        .control()
+        .rotate_invite(&alice, Actor::Control)
+        .await;
+    let path = format!("/join/{}", invite.unwrap().code.expose());
+    let form = |origin: &str| {
+        let headers = [("host", host.as_str()), ("origin", origin), FORM];
+        request("POST", &path, &headers, "")
+    };
+    let wire = TcpStream::connect(public).await.unwrap();
+    let reply = send(wire, form(&format!("https://{host}"))).await;
+    assert_eq!(reply.status, 403);
+    let wire = TcpStream::connect(public).await.unwrap();
+    let reply = send(wire, form(&format!("http://{host}"))).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    assert!(reply.header("set-cookie").starts_with("__Host-thon="));
+
+    let plain = TcpStream::connect(address(&appliance, "plain"))
+        .await
+        .unwrap();
+    let reply = send(plain, get("/x", &[("host", "localhost")])).await;
+    assert_eq!(reply.header("location"), format!("http://{host}/x"));
+    assert_eq!(
+        house
+            .ask(address(&appliance, "admin"), "/health")
+            .await
+            .status,
+        200
+    );
+    appliance.stop().await;
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tls_a_listener_that_serves_nobody_does_not_start() {
+    let mut house = House::with_subnet("10.201.0.0/24");
+    house.config.proxy.certificates = Certificates::Off;
+    house.config.proxy.https_listen = "0.0.0.0:0".parse().unwrap();
+    let error = house.start().await.err().unwrap().to_string();
+    assert!(error.contains("`proxy.trusted_proxies`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_links_lead_to_the_proxy_and_nothing_goes_round_in_circles() {
+    let mut house = House::with_subnet("10.201.0.0/24");
+    house.config.proxy.certificates = Certificates::Off;
+    house.config.proxy.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    house.config.proxy.domain = Some("hack.example".to_owned());
+    let appliance = house.start().await.unwrap();
+    assert_eq!(appliance.public_url(), "https://hack.example");
+    let ask = async |proto| {
+        let wire = TcpStream::connect(address(&appliance, "plain"))
+            .await
+            .unwrap();
+        let headers = [("host", "hack.example"), ("x-forwarded-proto", proto)];
+        send(wire, get("/x", &headers)).await
+    };
+    let reply = ask("http").await;
+    assert_eq!(reply.status, 308);
+    assert_eq!(reply.header("location"), "https://hack.example/x");
+    let reply = ask("https").await;
+    assert_eq!(reply.status, 421);
+    assert!(
+        reply.text().contains("proxy.https_listen"),
+        "{}",
+        reply.text()
+    );
+    appliance.stop().await;
 }

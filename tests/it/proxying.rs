@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use crate::support::client::{Reply, exchange_raw, get, read_head, request, send, within};
-use crate::support::origin::{Origin, spawn};
+use crate::support::origin::{Origin, scripted, spawn};
 use crate::support::proxy::{Browser, EDITOR_COOKIE, Front, HOST, Plan};
 
 const PAGE: (&str, &str) = ("accept", "text/html");
@@ -542,4 +542,55 @@ async fn everything_else_is_the_portal_s_or_the_gateway_s() {
         .unwrap();
     let reply = send(front.wire().await, post).await;
     assert_eq!(reply.json()["error"]["type"], "service_unavailable");
+}
+
+const FINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+
+#[tokio::test]
+async fn half_a_response_is_never_taken_for_a_whole_one() {
+    for half in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhal",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhal\r\n",
+    ] {
+        let (address, _heads, _editor) = scripted(vec![vec![half]]).await;
+        let front = Front::start().await;
+        front.serve("red/open", Access::Open, address);
+        let ask = format!("GET /w/red/open/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        let answer = exchange_raw(front.wire().await, ask.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert!(
+            answer.contains("hal") && !answer.ends_with("0\r\n\r\n"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_editor_that_dies_over_a_request_is_not_asked_again() {
+    for method in ["POST", "GET"] {
+        let dies = vec![""];
+        let (address, heads, _editor) = scripted(vec![dies, vec![FINE]]).await;
+        let front = Front::start().await;
+        front.serve("red/open", Access::Open, address);
+        let ask = request(method, "/w/red/open/", &[], "");
+        let reply = send(front.wire().await, ask).await;
+        assert_eq!(reply.status, StatusCode::BAD_GATEWAY, "{method}");
+        assert_eq!(heads.load(Ordering::Relaxed), 1, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_fails_is_replaced_once_and_only_for_what_can_be_repeated() {
+    for (method, status, asked) in [("GET", 200, 3), ("POST", 502, 2)] {
+        let (address, heads, _editor) = scripted(vec![vec![FINE, ""], vec![FINE]]).await;
+        let front = Front::start().await;
+        front.serve("red/open", Access::Open, address);
+        let first = send(front.wire().await, get("/w/red/open/", &[])).await;
+        assert_eq!(first.text(), "fine");
+        let again = request(method, "/w/red/open/", &[], "");
+        let reply = send(front.wire().await, again).await;
+        assert_eq!(reply.status, status, "{method}");
+        assert_eq!(heads.load(Ordering::Relaxed), asked, "{method}");
+    }
 }

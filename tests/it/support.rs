@@ -3,6 +3,8 @@
 pub(crate) mod client;
 pub(crate) mod contract;
 pub(crate) mod doors;
+pub(crate) mod frames;
+pub(crate) mod log;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod world;

@@ -246,6 +246,29 @@ fn websocket(mut request: Request<Incoming>) -> Answer {
     answer
 }
 
+/// Reads a head and says the next line of its script, connection by connection; closes at the end of
+/// each. Gives back how many heads it has read.
+pub(crate) async fn scripted(
+    script: Vec<Vec<&'static str>>,
+) -> (SocketAddr, Arc<AtomicUsize>, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heads = Arc::new(AtomicUsize::new(0));
+    let read = Arc::clone(&heads);
+    let task = spawn(async move {
+        for lines in script {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for line in lines {
+                read_to_end_of_head(&mut stream).await.ok();
+                read.fetch_add(1, Ordering::Relaxed);
+                stream.write_all(line.as_bytes()).await.ok();
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    (address, heads, AbortOnDropHandle::new(task))
+}
+
 /// Says `101` before it has read the request, then echoes what follows the head.
 pub(crate) async fn instant_upgrades() -> (SocketAddr, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -265,11 +288,16 @@ async fn echo_after_head(mut stream: TcpStream) -> std::io::Result<()> {
     let hello =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(hello.as_bytes()).await?;
+    read_to_end_of_head(&mut stream).await?;
+    let (mut read, mut write) = stream.split();
+    tokio::io::copy(&mut read, &mut write).await?;
+    Ok(())
+}
+
+async fn read_to_end_of_head(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
         seen.push(stream.read_u8().await?);
     }
-    let (mut read, mut write) = stream.split();
-    tokio::io::copy(&mut read, &mut write).await?;
     Ok(())
 }

@@ -32,6 +32,7 @@ pub(crate) const EDITOR_COOKIE: &str = "argon2-of-the-secret";
 pub(crate) struct Front {
     pub(crate) edge: Edge,
     pub(crate) public: Listening,
+    pub(crate) secure: Listening,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
     table: TableHandle,
@@ -125,10 +126,11 @@ impl Front {
         let public = edge.serve_public(plain, door(None), Arc::clone(&proxy));
         let key = certificate.signing_key.serialize_der();
         let config = server_config(certificate.cert.der().clone(), key);
-        edge.serve_public(tls, door(Some(config)), proxy);
+        let secure = edge.serve_public(tls, door(Some(config)), proxy);
         Self {
             edge,
             public,
+            secure,
             plain: addresses[0],
             tls: addresses[1],
             table,
