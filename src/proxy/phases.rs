@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -72,7 +71,7 @@ impl Context {
             && self.touched.elapsed() > TOUCH_INTERVAL
         {
             self.touched = Instant::now();
-            session.touch(Timestamp::now());
+            session.touch(self.touched);
         }
     }
 }
