@@ -21,5 +21,6 @@ mod portal;
 mod proxying;
 mod recovery;
 mod runtime;
+mod store;
 mod support;
 mod websocket;

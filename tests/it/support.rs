@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod contract;
+pub(crate) mod disk;
 pub(crate) mod doors;
 pub(crate) mod origin;
 pub(crate) mod proxy;

@@ -138,7 +138,7 @@ impl Front {
         let session = Arc::new(LiveSession::new(
             self.id().parse().unwrap(),
             user.parse().unwrap(),
-            std::time::Duration::ZERO,
+            Duration::ZERO,
             tokio::time::Instant::now(),
         ));
         let hash = token::hash(token.expose());
