@@ -12,7 +12,7 @@ pub mod status;
 pub use ca::CaView;
 pub use error::{ErrorBody, ErrorEnvelope};
 pub use instance::{
-    CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LogsView,
+    CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LeftView, LogsView,
     PasswordView,
 };
 pub use invite::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};

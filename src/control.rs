@@ -1,16 +1,20 @@
 //! `Control`: every use case of the product, over the parts below.
 
+mod clock;
 pub mod error;
 mod health;
 mod instances;
 mod invites;
 mod launch;
+mod lease;
 pub mod plan;
 mod publish;
 pub mod reconcile;
 mod sessions;
 mod spec;
 
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ pub use error::Error;
 pub use health::HealthReport;
 pub use instances::InstanceStatus;
 pub use invites::NewInvite;
-pub use launch::{Launch, Launched};
+pub use launch::{Launch, Launched, Left};
 pub use reconcile::Reconciler;
 pub use sessions::{Browser, SignedIn};
 
@@ -30,6 +34,7 @@ pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
 
 use crate::config::ConfiguredGroup;
+use crate::control::publish::Publisher;
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
@@ -58,13 +63,13 @@ pub struct Settings {
 pub struct Control {
     store: Arc<Store>,
     runtime: Arc<dyn Runtime>,
-    table: TableHandle,
+    publisher: Arc<Publisher>,
     settings: Settings,
     /// Wakes the reconciler.
     nudge: Notify,
-    /// Held while a new table is built, so that an older one never replaces a newer one.
-    publishing: Mutex<()>,
     health: health::Board,
+    /// Addresses of containers that no record knows, as last listed: nobody else gets them.
+    strangers: Mutex<HashSet<Ipv4Addr>>,
     /// The instances' network, once the runtime has made it. Written by the reconciler.
     network: watch::Sender<Option<Network>>,
 }
@@ -78,18 +83,20 @@ impl Control {
         table: TableHandle,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
+        let publisher = Arc::new(Publisher::new(Arc::clone(&store), table));
         let control = Arc::new(Self {
             store,
             runtime,
-            table,
+            publisher,
             settings,
             nudge: Notify::new(),
-            publishing: Mutex::new(()),
             health: health::Board::default(),
+            strangers: Mutex::default(),
             network: watch::Sender::new(None),
         });
         control.apply_settings(Timestamp::now())?;
-        control.publish()?;
+        control.publisher.publish()?;
+        control.report_store();
         Ok(control)
     }
 
@@ -111,7 +118,7 @@ impl Control {
     }
 
     pub fn table(&self) -> &TableHandle {
-        &self.table
+        self.publisher.table()
     }
 
     /// The instances' network, as soon as there is one and whenever it comes back.
@@ -124,21 +131,34 @@ impl Control {
         self.nudge.notify_one();
     }
 
-    fn view(&self) -> Result<View, Error> {
-        Ok(self.store.view()?)
+    /// Is it worth sending people here? It is once the routes are in force, whether the runtime
+    /// answers or not: editors run without it.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.publisher.is_behind() {
+            return Err("the routes are older than the records".to_owned());
+        }
+        Ok(())
     }
 
-    /// Runs a change where it may wait for the disk.
+    /// Runs a change where it may wait for the disk, and puts it in force.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || work(&store))
-            .await
-            .map_err(|error| {
-                Error::Internal(format!("a change of the store ended early: {error}"))
-            })?
+        let (store, publisher) = (Arc::clone(&self.store), Arc::clone(&self.publisher));
+        let changing = tokio::task::spawn_blocking(move || {
+            let done = work(&store);
+            // Also after a failure: what became of a change is seen only by looking.
+            let published = publisher.publish();
+            let done = done?;
+            published.map_err(|error| {
+                Error::Unavailable(format!("it is written down and not yet in force: {error}"))
+            })?;
+            Ok(done)
+        });
+        let done = changing.await;
+        self.report_store();
+        done.map_err(|error| Error::Internal(format!("a change ended early: {error}")))?
     }
 
     /// Reads where it may wait for the disk.
@@ -146,7 +166,11 @@ impl Control {
         &self,
         work: impl FnOnce(&View) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.blocking(move |store| work(&store.view()?)).await
+        let store = Arc::clone(&self.store);
+        let reading = tokio::task::spawn_blocking(move || work(&store.view()?));
+        let read = reading.await;
+        self.report_store();
+        read.map_err(|error| Error::Internal(format!("a look ended early: {error}")))?
     }
 
     /// Writes down what was seen.

@@ -178,10 +178,9 @@ impl Public {
             rest,
         } = address;
         let header = session.req_header();
-        let now = Timestamp::now();
         let table = self.table.load();
         let route = table.route(owner);
-        let signed_in = visitor::session(&header.headers, &table, now);
+        let signed_in = visitor::session(&header.headers, &table, tokio::time::Instant::now());
         let ask = visitor::ask(
             &header.method,
             &header.headers,
@@ -201,7 +200,7 @@ impl Public {
                 location: format!("{}/{rest}", route.prefix),
             });
         }
-        route.activity.touch(now);
+        route.activity.touch(Timestamp::now());
         let target = serving(route, signed_in.is_some())?.clone();
         Ok(Visit {
             target,

@@ -332,7 +332,7 @@ impl Parts<'_> {
         let listen = self.config.dashboard.listen.ip();
         let admin = Advertised::new(self.config, listen, admin_port);
         let listeners = register.clone();
-        let network = self.control.network();
+        let control = Arc::clone(&self.control);
         Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: Timestamp::now(),
@@ -343,10 +343,7 @@ impl Parts<'_> {
             runtime: "docker".to_owned(),
             ca: self.issuer.is_own().then(|| ca_view(authority)),
             listeners: Box::new(move || listeners.list()),
-            ready: Box::new(move || match *network.borrow() {
-                Some(_) => Ok(()),
-                None => Err("the runtime has not answered yet".to_owned()),
-            }),
+            ready: Box::new(move || control.ready()),
         }
     }
 }

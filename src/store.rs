@@ -3,24 +3,31 @@
 //! It holds intent: what exists and what is wanted. Whoever changes something writes it here, in one
 //! transaction with its audit entry, before anything else happens.
 
+mod condition;
 pub mod migrate;
+mod overlay;
 pub mod schema;
+mod source;
+mod touched;
+mod transaction;
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use redb::backends::InMemoryBackend;
-use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable,
-    WriteTransaction,
-};
+use redb::{Database, ReadableDatabase as _, StorageBackend, TransactionError};
+
+pub use condition::Unreadable;
+pub use touched::Touched;
+pub use transaction::{Change, View};
+
+use condition::Condition;
+use source::Source;
 
 use crate::domain::audit::AuditEntry;
 use crate::domain::id::ApplianceId;
 use crate::domain::secret::Secret;
-use crate::store::schema::{AUDIT, Record};
 
 /// Audit entries kept; the oldest makes room.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
@@ -34,18 +41,28 @@ pub enum StoreError {
     /// Another process has the file open.
     #[error("{} is in use by another appliance", .0.display())]
     InUse(PathBuf),
+    /// This record only; the others are as good as ever.
+    #[error("the record `{key}` of {table} cannot be read by this version, and is left as it is")]
+    Unreadable { table: &'static str, key: String },
+    /// The disk is full or broken; tried again with the next call.
     #[error("the store failed: {0}")]
     Failed(String),
 }
 
 impl StoreError {
-    pub(crate) fn failed(error: impl ToString) -> Self {
+    fn failed(error: impl ToString) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
 pub struct Store {
-    db: Database,
+    source: Source,
+    /// `None` while the file cannot be opened again after a failure.
+    db: RwLock<Option<Database>>,
+    /// Held by the one who writes, so that nobody opens the file anew in between.
+    writing: Mutex<()>,
+    condition: Arc<Condition>,
+    touched: Mutex<Touched>,
     identity: Identity,
 }
 
@@ -61,40 +78,59 @@ impl Store {
     /// Opens the file, or makes it with mode 0600 in a directory with mode 0700. `fresh` is
     /// who the appliance is if the store is new.
     pub fn open(path: &Path, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
-        prepare_file(path).map_err(|error| {
-            StoreError::Failed(format!("cannot prepare {}: {error}", path.display()))
-        })?;
-        let db = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
-            DatabaseError::UpgradeRequired(version) => StoreError::Refused(format!(
-                "{} has file format {version}, which this version cannot read",
-                path.display()
-            )),
-            other => StoreError::Refused(format!("cannot open {}: {other}", path.display())),
-        })?;
-        Self::ready(db, fresh)
+        Self::ready(Source::File(path.to_owned()), fresh)
     }
 
     /// A store that is gone with the process.
     pub fn in_memory(fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
-        let db = Database::builder()
-            .create_with_backend(InMemoryBackend::new())
-            .map_err(StoreError::failed)?;
-        Self::ready(db, fresh)
+        Self::on(InMemoryBackend::new, fresh)
     }
 
-    fn ready(db: Database, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
-        let identity = migrate::to_current(&db, fresh)?;
-        Ok(Self { db, identity })
+    /// On whatever `backend` gives, which is asked again after a failure.
+    pub fn on<B: StorageBackend>(
+        backend: impl Fn() -> B + Send + Sync + 'static,
+        fresh: impl FnOnce() -> Identity,
+    ) -> Result<Self, StoreError> {
+        Self::ready(Source::backend(backend), fresh)
+    }
+
+    fn ready(source: Source, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
+        let db = source.open_first()?;
+        let identity = migrate::to_current(&db, || Ok(fresh()))?;
+        let store = Self {
+            source,
+            db: RwLock::new(Some(db)),
+            writing: Mutex::new(()),
+            condition: Arc::default(),
+            touched: Mutex::new(Touched::Everything),
+            identity,
+        };
+        schema::read_all(&store.view()?)?;
+        Ok(store)
     }
 
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
+    /// What failed last, until something is written again.
+    pub fn trouble(&self) -> Option<String> {
+        self.condition.trouble()
+    }
+
+    /// Records that were met and could not be read. They stay as they are.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        self.condition.unreadable()
+    }
+
     /// Everything as it is at this moment, whatever is written meanwhile.
     pub fn view(&self) -> Result<View, StoreError> {
-        self.db.begin_read().map(View).map_err(StoreError::failed)
+        if self.condition.is_broken() {
+            let _alone = self.writing.lock();
+            self.mend()?;
+        }
+        let tx = self.begin(|db| db.begin_read())?;
+        Ok(View::new(tx, Arc::clone(&self.condition)))
     }
 
     /// One change of intent with its audit entry: all of it is durable on return, or nothing.
@@ -118,134 +154,86 @@ impl Store {
         self.write(work)
     }
 
+    /// After a failure: is there room again? The next failure would say so anyway.
+    pub fn try_again(&self) -> Result<(), StoreError> {
+        self.note(|_| Ok(()))
+    }
+
+    /// What was changed since this was asked last. Whoever cannot use it gives it back.
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.touched.lock())
+    }
+
+    pub fn give_back(&self, touched: Touched) {
+        self.touched.lock().add(touched);
+    }
+
     fn write<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Change) -> Result<T, E>,
     ) -> Result<T, E> {
-        let change = Change(self.db.begin_write().map_err(StoreError::failed)?);
+        let _alone = self.writing.lock();
+        self.mend()?;
+        let tx = self.begin(Database::begin_write)?;
+        let change = Change::new(tx, Arc::clone(&self.condition));
         // An error drops the transaction, which undoes it.
         let value = work(&change)?;
-        change.0.commit().map_err(StoreError::failed)?;
-        Ok(value)
-    }
-}
-
-/// A read transaction.
-pub struct View(ReadTransaction);
-
-impl View {
-    pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
-        let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        record(&table, key)
-    }
-
-    /// Every record with its key, by key.
-    pub fn all<R: Record>(&self) -> Result<Vec<(String, R)>, StoreError> {
-        let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        records(&table)
-    }
-
-    /// The newest audit entries, newest first.
-    pub fn audit(&self, count: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let table = self.0.open_table(AUDIT).map_err(StoreError::failed)?;
-        let newest = table.iter().map_err(StoreError::failed)?.rev().take(count);
-        newest
-            .map(|row| {
-                let (key, value) = row.map_err(StoreError::failed)?;
-                decode(&key.value().to_string(), value.value())
-            })
-            .collect()
-    }
-}
-
-/// A write transaction.
-pub struct Change(WriteTransaction);
-
-impl Change {
-    pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
-        let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        record(&table, key)
-    }
-
-    pub fn all<R: Record>(&self) -> Result<Vec<(String, R)>, StoreError> {
-        let table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        records(&table)
-    }
-
-    pub fn put<R: Record>(&self, key: &str, record: &R) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(record).map_err(StoreError::failed)?;
-        let mut table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        table
-            .insert(key, bytes.as_slice())
-            .map_err(StoreError::failed)?;
-        Ok(())
-    }
-
-    /// Says whether there was one.
-    pub fn remove<R: Record>(&self, key: &str) -> Result<bool, StoreError> {
-        let mut table = self.0.open_table(R::TABLE).map_err(StoreError::failed)?;
-        let removed = table.remove(key).map_err(StoreError::failed)?;
-        Ok(removed.is_some())
-    }
-
-    /// Adds an entry to the audit log, for a change that does several things.
-    pub fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(entry).map_err(StoreError::failed)?;
-        let mut table = self.0.open_table(AUDIT).map_err(StoreError::failed)?;
-        let last = table
-            .last()
-            .map_err(StoreError::failed)?
-            .map_or(0, |(key, _)| key.value());
-        table
-            .insert(last + 1, bytes.as_slice())
-            .map_err(StoreError::failed)?;
-        if let Some(oldest) = (last + 1).checked_sub(AUDIT_ENTRIES_MAX) {
-            table.remove(oldest).map_err(StoreError::failed)?;
+        match change.commit() {
+            Ok(touched) => {
+                self.condition.worked();
+                self.give_back(touched);
+                Ok(value)
+            }
+            Err(error) => {
+                self.give_back(Touched::Everything);
+                Err(error.into())
+            }
         }
-        Ok(())
     }
-}
 
-/// A table of either kind of transaction.
-trait Rows: ReadableTable<&'static str, &'static [u8]> {}
-
-impl<T: ReadableTable<&'static str, &'static [u8]>> Rows for T {}
-
-fn record<R: Record>(table: &impl Rows, key: &str) -> Result<Option<R>, StoreError> {
-    let found = table.get(key).map_err(StoreError::failed)?;
-    found.map(|value| decode(key, value.value())).transpose()
-}
-
-fn records<R: Record>(table: &impl Rows) -> Result<Vec<(String, R)>, StoreError> {
-    let rows = table.iter().map_err(StoreError::failed)?;
-    rows.map(|row| {
-        let (key, value) = row.map_err(StoreError::failed)?;
-        let record = decode(key.value(), value.value())?;
-        Ok((key.value().to_owned(), record))
-    })
-    .collect()
-}
-
-fn decode<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| StoreError::Refused(format!("the record `{key}` cannot be read: {error}")))
-}
-
-fn prepare_file(path: &Path) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    fn begin<T>(
+        &self,
+        begin: impl FnOnce(&Database) -> Result<T, TransactionError>,
+    ) -> Result<T, StoreError> {
+        let db = self.db.read();
+        let Some(db) = db.as_ref() else {
+            return Err(self.condition.failed("it cannot be opened"));
+        };
+        begin(db).map_err(|error| self.condition.failed(error))
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))
+
+    /// Opens the file anew after a failure: redb takes what is durable from it and nothing else.
+    /// Only called by whoever holds `writing`.
+    fn mend(&self) -> Result<(), StoreError> {
+        if !self.condition.is_broken() {
+            return Ok(());
+        }
+        let mut db = self.db.write();
+        // The old one holds the file's lock.
+        drop(db.take());
+        let again = self.source.open_again().and_then(|again| {
+            let another = || StoreError::Refused("the store is another one now".to_owned());
+            let identity = migrate::to_current(&again, || Err(another()))?;
+            let is_ours = identity.appliance == self.identity.appliance;
+            is_ours.then_some(again).ok_or_else(another)
+        });
+        self.give_back(Touched::Everything);
+        match again {
+            Ok(again) => {
+                *db = Some(again);
+                self.condition.mended();
+                Ok(())
+            }
+            Err(error) => Err(self.condition.failed(error)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::domain::audit::Actor;
     use crate::domain::user::Group;

@@ -9,10 +9,10 @@ use super::AdminState;
 use super::error::Refusal;
 use super::extract::{Body, Owner, Page};
 use crate::api::{
-    CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LogsView,
+    CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LeftView, LogsView,
     PasswordView,
 };
-use crate::control::{InstanceStatus, Launch};
+use crate::control::{InstanceStatus, Launch, Left};
 use crate::domain::audit::Actor;
 use crate::domain::instance::Desired;
 
@@ -120,8 +120,16 @@ pub(super) async fn launch(
     let answer = LaunchResponse {
         started: launched.started,
         unchanged: launched.unchanged,
+        left: launched.left.into_iter().map(left).collect(),
     };
     Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+fn left(left: Left) -> LeftView {
+    LeftView {
+        user: left.user,
+        reason: left.reason,
+    }
 }
 
 pub(super) async fn cleanup(State(state): State<AdminState>) -> Accepted<CleanupResponse> {

@@ -58,6 +58,16 @@ pub struct LaunchResponse {
     pub started: Vec<UserRef>,
     /// They were meant to run already.
     pub unchanged: Vec<UserRef>,
+    /// They could not be launched, and kept nobody else from it.
+    #[serde(default)]
+    pub left: Vec<LeftView>,
+}
+
+/// Somebody who was not launched, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftView {
+    pub user: UserRef,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

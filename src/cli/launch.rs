@@ -82,6 +82,10 @@ pub(super) async fn launch(
         count(launched.started.len(), "editor"),
         launched.unchanged.len()
     ));
+    for left in &launched.left {
+        output::say(&format!("{} is not launched: {}", left.user, left.reason));
+    }
+    let left = launched.left.len();
     // Before the wait: whoever interrupts it must not lose the links.
     let wish = CreateInvitesRequest {
         group: wish.group.clone(),
@@ -111,6 +115,13 @@ pub(super) async fn launch(
     match lost {
         Some(failure) => Err(failure),
         None => settled?.verdict(),
+    }?;
+    match left {
+        0 => Ok(()),
+        left => Err(Failure::new(format!(
+            "{} could not be launched; the others were",
+            count(left, "participant")
+        ))),
     }
 }
 
@@ -181,7 +192,7 @@ fn runtime_trouble(status: &Status) -> Option<&str> {
         .iter()
         .find_map(|part| match &part.health {
             Health::Degraded { code, message }
-                if code.starts_with("THN-RUNTIME-") && code != "THN-RUNTIME-03" =>
+                if code == "THN-RUNTIME-01" || code == "THN-RUNTIME-02" =>
             {
                 Some(message.as_str())
             }

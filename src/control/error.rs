@@ -33,7 +33,13 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            StoreError::Failed(words) => Self::Unavailable(format!(
+                "the records cannot be read or written ({words}): is the disk full? Nothing was lost"
+            )),
+            StoreError::Unreadable { .. } => Self::Conflict(error.to_string()),
+            StoreError::Refused(_) | StoreError::InUse(_) => Self::Internal(error.to_string()),
+        }
     }
 }
 

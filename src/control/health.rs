@@ -6,6 +6,10 @@ use parking_lot::Mutex;
 
 use crate::control::Control;
 use crate::domain::health::Health;
+use crate::store::Unreadable;
+
+/// As long as the longest name of a participant.
+const KEY_CHARS_MAX: usize = 65;
 
 /// The health of each part, by its name.
 pub type HealthReport = Vec<(&'static str, Health)>;
@@ -15,7 +19,10 @@ pub(super) mod code {
     pub(in crate::control) const RUNTIME_DOWN: &str = "THN-RUNTIME-01";
     pub(in crate::control) const RUNTIME_REFUSED: &str = "THN-RUNTIME-02";
     pub(in crate::control) const RUNTIME_UNKNOWN_CONTAINER: &str = "THN-RUNTIME-03";
+    pub(in crate::control) const RUNTIME_OTHER_RANGE: &str = "THN-RUNTIME-04";
     pub(in crate::control) const STORE_FAILED: &str = "THN-STORE-01";
+    pub(in crate::control) const STORE_UNREADABLE: &str = "THN-STORE-02";
+    pub(in crate::control) const CLOCK_JUMPED: &str = "THN-CLOCK-01";
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +34,21 @@ impl Board {
         let before = self.0.lock().insert(part, health.clone());
         before.as_ref() != Some(&health)
     }
+}
+
+/// The first of them, so that somebody can look; the log names all.
+fn unreadable(records: &[Unreadable]) -> Health {
+    let Some((table, key)) = records.first() else {
+        return Health::Ok;
+    };
+    let key: String = key.chars().take(KEY_CHARS_MAX).collect();
+    Health::degraded(
+        code::STORE_UNREADABLE,
+        format!(
+            "{} records cannot be read by this version and are left as they are, the first of them `{key}` of {table}; whoever they belong to waits",
+            records.len()
+        ),
+    )
 }
 
 impl Control {
@@ -43,11 +65,22 @@ impl Control {
     /// What keeps the runtime from starting anything, in words.
     pub(super) fn runtime_trouble(&self) -> Option<String> {
         match self.health.0.lock().get("runtime") {
-            Some(Health::Degraded { code, message }) if code != code::RUNTIME_UNKNOWN_CONTAINER => {
+            Some(Health::Degraded { code, message })
+                if code == code::RUNTIME_DOWN || code == code::RUNTIME_REFUSED =>
+            {
                 Some(message.clone())
             }
             _ => None,
         }
+    }
+
+    /// How the store is, after whatever was done with it.
+    pub(super) fn report_store(&self) {
+        let health = match self.store.trouble() {
+            Some(words) => Health::degraded(code::STORE_FAILED, words),
+            None => unreadable(&self.store.unreadable()),
+        };
+        self.report("store", health);
     }
 
     /// Notes how a part is; a change goes to the log once.

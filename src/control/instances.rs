@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::control::{Control, Error};
+use crate::control::{Control, Error, lease};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::id::UserRef;
 use crate::domain::instance::{Access, Desired, Instance, Observed, Phase};
 use crate::domain::secret::Secret;
+use crate::store::Change;
 
 /// An instance with what only memory knows of it.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Control {
             Desired::Running => "instance.start",
             Desired::Stopped => "instance.stop",
         };
-        self.change_instance(user, actor, action, move |instance, _| {
+        self.change_instance(user, actor, action, move |_, instance, _| {
             instance.desired = desired;
             // Whoever stops it and starts it a day later asked for no restart.
             instance.restart &= desired == Desired::Running;
@@ -61,23 +62,29 @@ impl Control {
         .await
     }
 
-    /// A new container with the same workspace and home.
+    /// A new container with the same workspace and home, at a new address if the settings say another
+    /// range by now.
     pub async fn recreate(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
         let image = self.settings.image.clone();
-        let access = self.settings.access;
-        self.change_instance(user, actor, "instance.recreate", move |instance, now| {
+        let (access, subnet) = (self.settings.access, self.settings.subnet);
+        let strangers = self.strangers.lock().clone();
+        let edit = move |tx: &Change, instance: &mut Instance, now| {
             instance.desired = Desired::Running;
             instance.image = image;
             instance.access = access;
+            if !subnet.contains(instance.address.into()) {
+                lease::exchange(tx, instance, subnet, strangers, now)?;
+            }
             next_generation(instance, now);
             Ok(())
-        })
-        .await
+        };
+        self.change_instance(user, actor, "instance.recreate", edit)
+            .await
     }
 
     /// Stops the editor and starts it again, in the same container.
     pub async fn restart(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
-        self.change_instance(user, actor, "instance.restart", |instance, _| {
+        self.change_instance(user, actor, "instance.restart", |_, instance, _| {
             instance.desired = Desired::Running;
             instance.restart = true;
             instance.observed.failures = 0;
@@ -137,7 +144,7 @@ impl Control {
         user: &UserRef,
         actor: Actor,
         action: &'static str,
-        edit: impl FnOnce(&mut Instance, Timestamp) -> Result<(), Error> + Send + 'static,
+        edit: impl FnOnce(&Change, &mut Instance, Timestamp) -> Result<(), Error> + Send + 'static,
     ) -> Result<InstanceStatus, Error> {
         let owner = user.clone();
         let changed = self
@@ -149,13 +156,12 @@ impl Control {
                     let mut instance = tx
                         .get::<Instance>(&key)?
                         .ok_or_else(|| Error::no_instance(&owner))?;
-                    edit(&mut instance, now)?;
+                    edit(tx, &mut instance, now)?;
                     tx.put(&key, &instance)?;
                     Ok::<_, Error>(instance)
                 })
             })
             .await?;
-        self.publish()?;
         self.nudge();
         Ok(self.with_activity(changed))
     }
@@ -166,7 +172,7 @@ impl Control {
         if instance.observed.phase == Phase::Pending && instance.observed.reason.is_none() {
             instance.observed.reason = self.runtime_trouble();
         }
-        let table = self.table.load();
+        let table = self.table().load();
         let activity = table.route_of(&instance.owner).map(|route| &route.activity);
         InstanceStatus {
             open_sockets: activity.map_or(0, |activity| activity.open_sockets()),
@@ -178,7 +184,7 @@ impl Control {
 
 /// A new generation: a container that was not made yet, at the same address with the same files.
 pub(super) fn next_generation(instance: &mut Instance, now: Timestamp) {
-    instance.generation += 1;
+    instance.generation = instance.generation.saturating_add(1);
     instance.observed = Observed::pending(now);
 }
 

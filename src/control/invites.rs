@@ -1,5 +1,7 @@
 //! Invites: making, rotating and revoking links. A code is shown once and kept as a hash.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use crate::auth::token;
@@ -49,7 +51,7 @@ impl Control {
                         name: name.to_string(),
                     });
                 }
-                let have: Vec<UserRef> = tx
+                let have: HashSet<UserRef> = tx
                     .all::<Invite>()?
                     .into_iter()
                     .map(|(_, invite)| invite.user)
@@ -71,24 +73,21 @@ impl Control {
     /// A new link for a participant; the old ones and their sessions end.
     pub async fn rotate_invite(&self, user: &UserRef, actor: Actor) -> Result<NewInvite, Error> {
         let user = user.clone();
-        let invite = self
-            .blocking(move |store| {
-                let now = Timestamp::now();
-                let entry = AuditEntry::done(now, actor, "invite.rotate", &user);
-                store.change(&entry, |tx| {
-                    if tx.get::<User>(&user.to_string())?.is_none() {
-                        return Err(Error::Missing {
-                            what: "participant",
-                            name: user.to_string(),
-                        });
-                    }
-                    revoke_where(tx, |invite| invite.user == user)?;
-                    mint(tx, user, now)
-                })
+        self.blocking(move |store| {
+            let now = Timestamp::now();
+            let entry = AuditEntry::done(now, actor, "invite.rotate", &user);
+            store.change(&entry, |tx| {
+                if tx.get::<User>(&user.to_string())?.is_none() {
+                    return Err(Error::Missing {
+                        what: "participant",
+                        name: user.to_string(),
+                    });
+                }
+                revoke_where(tx, |invite| invite.user == user)?;
+                mint(tx, user, now)
             })
-            .await?;
-        self.publish()?;
-        Ok(invite)
+        })
+        .await
     }
 
     /// Takes a link back, with its sessions.
@@ -106,8 +105,7 @@ impl Control {
                 }
             })
         })
-        .await?;
-        self.publish()
+        .await
     }
 }
 
@@ -133,12 +131,13 @@ fn revoke_where(tx: &Change, doomed: impl Fn(&Invite) -> bool) -> Result<usize, 
         .into_iter()
         .filter(|(_, invite)| doomed(invite))
         .collect();
-    for (hash, invite) in &invites {
+    for (hash, _) in &invites {
         tx.remove::<Invite>(hash)?;
-        for (session_hash, session) in tx.all::<Session>()? {
-            if session.invite == invite.id {
-                tx.remove::<Session>(&session_hash)?;
-            }
+    }
+    let gone: HashSet<&InviteId> = invites.iter().map(|(_, invite)| &invite.id).collect();
+    for (hash, session) in tx.all::<Session>()? {
+        if gone.contains(&session.invite) {
+            tx.remove::<Session>(&hash)?;
         }
     }
     Ok(invites.len())

@@ -3,17 +3,22 @@
 //! One step at a time: whatever is done, the next round looks again. So a crash, a reboot, a
 //! container removed by hand and a click are one path.
 
-use std::collections::HashSet;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::id::InstanceId;
 use crate::domain::instance::{Container, ContainerState, Desired, Instance, Observed, Phase};
+use crate::domain::network::Subnet;
 
 /// The next step for one instance. Each can be repeated without harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// There is a container of a later generation than the record's, which is older than Docker:
+    /// restored from a copy, for example. The record follows.
+    Adopt(Instance, Container),
     /// Create if needed, start if needed, wait until the editor answers.
     BringUp(Instance),
     /// The container is gone: a new generation is written down, to be brought up next.
@@ -31,7 +36,8 @@ pub enum Action {
 impl Action {
     pub fn instance(&self) -> &Instance {
         match self {
-            Self::BringUp(instance)
+            Self::Adopt(instance, _)
+            | Self::BringUp(instance)
             | Self::Replace(instance)
             | Self::Pause(instance, _)
             | Self::Restart(instance, _)
@@ -50,55 +56,78 @@ pub struct Plan {
     pub seen: Vec<(Instance, Observed)>,
     /// Containers with our label and no record: left alone and reported.
     pub unknown: Vec<String>,
+    /// Instances whose addresses are outside of today's range.
+    pub out_of_range: usize,
     /// When to look again although nothing happened, because somebody waits for another attempt.
     pub retry_in: Option<Duration>,
 }
 
-/// What to do next. Instances in `busy` are being worked on and are left alone.
-pub fn plan(
-    desired: &[Instance],
-    observed: &[Container],
-    busy: &HashSet<InstanceId>,
-    now: Timestamp,
-) -> Plan {
+/// What is there, as far as anybody knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    pub containers: &'a [Container],
+    /// Instances that are being worked on: they are left alone.
+    pub busy: &'a HashSet<InstanceId>,
+    /// Containers that ended since the last look. One that runs again has a new editor, which has
+    /// not answered yet.
+    pub ended: &'a HashSet<String>,
+    /// Where addresses are to be.
+    pub subnet: Subnet,
+}
+
+/// What to do next.
+pub fn plan(desired: &[impl Borrow<Instance>], sight: Sight<'_>, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for instance in desired
-        .iter()
-        .filter(|instance| !busy.contains(&instance.id))
-    {
-        let containers: Vec<&Container> = observed
-            .iter()
-            .filter(|container| container.instance == instance.id)
-            .collect();
-        step(&mut plan, instance, &containers, now);
+    let mut containers: HashMap<&InstanceId, Vec<&Container>> = HashMap::new();
+    for container in sight.containers {
+        let of_instance = containers.entry(&container.instance).or_default();
+        of_instance.push(container);
     }
-    plan.unknown = observed
-        .iter()
-        .filter(|container| {
-            !desired
-                .iter()
-                .any(|instance| instance.id == container.instance)
-        })
-        .filter(|container| !busy.contains(&container.instance))
+    for instance in desired.iter().map(Borrow::borrow) {
+        let there = containers.remove(&instance.id).unwrap_or_default();
+        plan.out_of_range += usize::from(!sight.subnet.contains(instance.address.into()));
+        if !sight.busy.contains(&instance.id) {
+            step(&mut plan, instance, &there, sight, now);
+        }
+    }
+    let mut unknown: Vec<String> = containers
+        .into_iter()
+        .filter(|(instance, _)| !sight.busy.contains(instance))
+        .flat_map(|(_, containers)| containers)
         .map(|container| container.id.clone())
         .collect();
+    unknown.sort();
+    plan.unknown = unknown;
     plan
 }
 
-fn step(plan: &mut Plan, instance: &Instance, containers: &[&Container], now: Timestamp) {
+fn step(
+    plan: &mut Plan,
+    instance: &Instance,
+    containers: &[&Container],
+    sight: Sight<'_>,
+    now: Timestamp,
+) {
+    let newest = containers
+        .iter()
+        .max_by_key(|container| container.generation);
     let stale = containers
         .iter()
-        .find(|container| container.generation != instance.generation);
-    let action = if let Some(stale) = stale {
-        // An older generation holds the address: it goes before anything else happens.
-        Some(Action::Remove(instance.clone(), stale.id.clone()))
-    } else {
-        let current = containers.first().copied();
-        let seen = seen(instance, current, now);
-        if seen != instance.observed {
-            plan.seen.push((instance.clone(), seen));
+        .find(|container| container.generation < instance.generation);
+    let action = match (newest, stale) {
+        (Some(newest), _) if newest.generation > instance.generation => {
+            Some(Action::Adopt(instance.clone(), (*newest).clone()))
         }
-        next(instance, current)
+        // An older generation holds the address: it goes before anything else happens.
+        (_, Some(stale)) => Some(Action::Remove(instance.clone(), stale.id.clone())),
+        _ => {
+            let current = containers.first().copied();
+            let (seen, action) = current_step(instance, current, sight, now);
+            if seen != instance.observed {
+                plan.seen.push((instance.clone(), seen));
+            }
+            action
+        }
     };
     let Some(action) = action else {
         return;
@@ -111,14 +140,51 @@ fn step(plan: &mut Plan, instance: &Instance, containers: &[&Container], now: Ti
     }
 }
 
+/// What is seen of this generation, and what to do about it.
+fn current_step(
+    instance: &Instance,
+    current: Option<&Container>,
+    sight: Sight<'_>,
+    now: Timestamp,
+) -> (Observed, Option<Action>) {
+    let has_ended = current.is_some_and(|container| sight.ended.contains(&container.id));
+    let (mut phase, mut reason) = seen(instance, current, has_ended);
+    let mut action = next(instance, current, has_ended);
+    if !sight.subnet.contains(instance.address.into()) && instance.desired == Desired::Running {
+        // One that runs goes on; whatever has to be started cannot be at this address.
+        if action.take().is_some() {
+            phase = Phase::Failed;
+        }
+        reason = Some(out_of_range(instance, sight.subnet));
+    }
+    let before = &instance.observed;
+    if phase == before.phase && reason == before.reason {
+        return (before.clone(), action);
+    }
+    let seen = Observed {
+        phase,
+        reason,
+        since: now,
+        ..before.clone()
+    };
+    (seen, action)
+}
+
+fn out_of_range(instance: &Instance, subnet: Subnet) -> String {
+    format!(
+        "its address {} is outside of {subnet}, which is sandbox.subnet now: `thon instances recreate {}` gives it another one, with the same files",
+        instance.address, instance.owner
+    )
+}
+
 /// What there is to do, or nothing when all is as wanted.
-fn next(instance: &Instance, current: Option<&Container>) -> Option<Action> {
+fn next(instance: &Instance, current: Option<&Container>, has_ended: bool) -> Option<Action> {
     match instance.desired {
         Desired::Removed => Some(match current {
             Some(container) => Action::Remove(instance.clone(), container.id.clone()),
             None => Action::Forget(instance.clone()),
         }),
-        Desired::Running => run(instance, current),
+        Desired::Running => run(instance, current, has_ended),
         Desired::Stopped => current
             .filter(|container| is_alive(container))
             .map(|container| Action::Stop(instance.clone(), container.id.clone())),
@@ -128,9 +194,10 @@ fn next(instance: &Instance, current: Option<&Container>) -> Option<Action> {
     }
 }
 
-fn run(instance: &Instance, current: Option<&Container>) -> Option<Action> {
+fn run(instance: &Instance, current: Option<&Container>, has_ended: bool) -> Option<Action> {
     let is_up = current.is_some_and(|container| {
-        container.state == ContainerState::Running
+        !has_ended
+            && container.state == ContainerState::Running
             && instance.observed.phase == Phase::Ready
             && instance.observed.container.as_deref() == Some(&container.id)
             && instance.observed.endpoint == container.endpoint
@@ -158,11 +225,17 @@ fn is_alive(container: &Container) -> bool {
 
 /// What the list says about an instance, in the words of the record. `Ready` is never concluded
 /// from a list: only an answer of the editor is `Ready`.
-fn seen(instance: &Instance, current: Option<&Container>, now: Timestamp) -> Observed {
+fn seen(
+    instance: &Instance,
+    current: Option<&Container>,
+    has_ended: bool,
+) -> (Phase, Option<String>) {
     let before = &instance.observed;
-    let (phase, reason) = match current.map(|container| &container.state) {
+    match current.map(|container| &container.state) {
         None => absent(instance),
-        Some(ContainerState::Running) if before.phase == Phase::Ready => (Phase::Ready, None),
+        Some(ContainerState::Running) if before.phase == Phase::Ready && !has_ended => {
+            (Phase::Ready, None)
+        }
         Some(ContainerState::Paused) => (Phase::Paused, before.reason.clone()),
         Some(ContainerState::Exited {
             code,
@@ -174,15 +247,6 @@ fn seen(instance: &Instance, current: Option<&Container>, now: Timestamp) -> Obs
         // A failed attempt keeps its reason on display until the next one succeeds.
         Some(_) if before.phase == Phase::Failed => (Phase::Failed, before.reason.clone()),
         Some(_) => (Phase::Starting, before.reason.clone()),
-    };
-    if phase == before.phase && reason == before.reason {
-        return before.clone();
-    }
-    Observed {
-        phase,
-        reason,
-        since: now,
-        ..before.clone()
     }
 }
 

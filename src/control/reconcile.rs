@@ -3,26 +3,28 @@
 //! It looks (store and runtime), plans (pure), acts with bounded concurrency and looks again. A
 //! listing that fails changes nothing: what was known stays known, and routes go on serving.
 
+mod listener;
 mod perform;
+mod working;
 
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, FuturesUnordered};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::health::code;
-use crate::control::plan::{Action, Plan, plan};
+use crate::control::plan::{Action, Plan, Sight, plan};
 use crate::control::{Control, Error};
 use crate::domain::health::Health;
-use crate::domain::id::InstanceId;
 use crate::domain::instance::{Container, Instance, Observed};
-use crate::runtime::{EventKind, RuntimeEvent};
+use crate::runtime::{EventKind, RuntimeError, RuntimeEvent};
+
+use listener::Listener;
+use working::{Done, Working};
 
 /// Even if every event was missed, nothing stays wrong for longer.
 const TICK: Duration = Duration::from_secs(30);
@@ -41,97 +43,155 @@ const ACTIONS_MAX: usize = 16;
 /// As many more for what ends something: it never waits behind editors that do not answer.
 const ENDS_MAX: usize = 16;
 
+/// Unknown containers that the health names.
+const UNKNOWN_NAMED_MAX: usize = 20;
+
 /// Ends when shut down. There is one in a process.
 pub struct Reconciler {
     control: Arc<Control>,
-    busy: HashSet<InstanceId>,
-    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    working: Working,
     /// Whether the runtime has what every instance needs, as far as we know.
     prepared: bool,
-    events: Option<BoxStream<'static, RuntimeEvent>>,
+    listener: Option<Listener>,
+    /// Containers that ended since the last look.
+    ended: HashSet<String>,
     looks_left: u8,
+}
+
+/// What a look found: what to do, and why nothing can be started, if so.
+struct Look {
+    plan: Plan,
+    barred: Option<String>,
+}
+
+/// What a look failed at.
+enum Fault {
+    Runtime(RuntimeError),
+    Store(Error),
+}
+
+impl From<RuntimeError> for Fault {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(error)
+    }
 }
 
 impl Reconciler {
     pub fn new(control: Arc<Control>) -> Self {
         Self {
             control,
-            busy: HashSet::new(),
-            running: FuturesUnordered::new(),
+            working: Working::default(),
             prepared: false,
-            events: None,
+            listener: None,
+            ended: HashSet::new(),
             looks_left: 0,
         }
     }
 
-    /// Actions that are under way at the end are dropped: each is a step that can be repeated, and
-    /// the next start looks again.
+    /// Actions that are under way at the end may finish for a moment; what is left then is a step
+    /// that can be repeated, and the next start looks again.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        loop {
-            let Some(mut pause) = shutdown.run_until_cancelled(self.round()).await else {
-                return;
-            };
+        while let Some(mut pause) = shutdown.run_until_cancelled(self.round()).await {
             if self.looks_left > 0 {
                 self.looks_left -= 1;
                 pause = pause.min(LOOK_AGAIN);
             }
             if !self.wait(pause, &shutdown).await {
-                return;
+                break;
             }
         }
+        self.working.drain().await;
     }
 
     /// Looks once, starts what is to be done, and says when to look again if nothing happens.
     async fn round(&mut self) -> Duration {
         match self.look().await {
-            Ok(plan) => self.start(plan).await,
-            Err(error) => {
-                self.events = None;
+            Ok(look) => self.start(look).await,
+            Err(Fault::Runtime(error)) => {
+                self.listener = None;
                 self.prepared = false;
-                let (part, health) = degraded(&error);
-                self.control.report(part, health);
+                self.control.report("runtime", degraded(&error));
+                AWAY
+            }
+            Err(Fault::Store(error)) => {
+                self.control.report_store_fault(&error);
                 AWAY
             }
         }
     }
 
-    async fn look(&mut self) -> Result<Plan, Error> {
-        if !self.prepared {
-            let network = self.control.runtime.prepare().await?;
-            self.control.network.send_replace(Some(network));
-            self.prepared = true;
-        }
-        if self.events.is_none() {
+    async fn look(&mut self) -> Result<Look, Fault> {
+        let barred = self.prepare().await?;
+        if self.listener.is_none() {
             // Before the listing: whatever happens after it is told.
-            self.events = Some(self.control.runtime.events());
+            self.listener = Some(Listener::start(&self.control));
         }
-        let observed = self.control.runtime.list().await?;
-        let desired = self.control.desired().await?;
-        let plan = plan(&desired, &observed, &self.busy, Timestamp::now());
-        self.control.report("runtime", health(&plan, &observed));
-        Ok(plan)
+        let mut containers = self.control.runtime.list().await?;
+        self.control.mend_store().await.map_err(Fault::Store)?;
+        // Whose record cannot be read, is left as it is.
+        let unreadable = self.control.publisher.unreadable();
+        containers.retain(|container| !unreadable.contains(&container.instance));
+        let sight = Sight {
+            containers: &containers,
+            busy: self.working.busy(),
+            ended: &self.ended,
+            subnet: self.control.settings.subnet,
+        };
+        let plan = plan(&self.control.publisher.instances(), sight, Timestamp::now());
+        self.control.report_look(&plan, &containers, barred.as_ref());
+        let busy = self.working.busy();
+        let worked_on = containers
+            .iter()
+            .filter(|container| busy.contains(&container.instance));
+        let worked_on: HashSet<&String> = worked_on.map(|container| &container.id).collect();
+        // What the others' ends meant is in the plan.
+        self.ended.retain(|id| worked_on.contains(id));
+        Ok(Look { plan, barred })
     }
 
-    async fn start(&mut self, plan: Plan) -> Duration {
-        if let Err(error) = self.control.note_seen(plan.seen).await {
-            self.control.report(
-                "store",
-                Health::degraded(code::STORE_FAILED, error.to_string()),
-            );
+    /// A network that cannot be used lets nothing start, and everything end: it is how an organizer
+    /// gets rid of it.
+    async fn prepare(&mut self) -> Result<Option<String>, RuntimeError> {
+        if self.prepared {
+            return Ok(None);
+        }
+        match self.control.runtime.prepare().await {
+            Ok(network) => {
+                self.control.network.send_replace(Some(network));
+                self.prepared = true;
+                Ok(None)
+            }
+            Err(RuntimeError::Refused(words)) => Ok(Some(words)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn start(&mut self, look: Look) -> Duration {
+        let Look { plan, barred } = look;
+        let ended = |seen: &[(Instance, Observed)]| {
+            let containers = seen.iter().map(|(instance, _)| &instance.observed.container);
+            containers.flatten().cloned().collect::<Vec<_>>()
+        };
+        let of_plan = ended(&plan.seen);
+        if self.control.note_seen(plan.seen).await.is_err() {
+            // Not written down: the next look must not take them for what serves.
+            self.ended.extend(of_plan);
             return AWAY;
         }
-        self.control.report("store", Health::Ok);
         for action in plan.actions {
-            let reserved = if ends(&action) { ENDS_MAX } else { 0 };
-            if self.running.len() >= ACTIONS_MAX + reserved {
+            let is_end = ends(&action);
+            let reserved = if is_end { ENDS_MAX } else { 0 };
+            if self.working.len() >= ACTIONS_MAX + reserved || (barred.is_some() && !is_end) {
                 // The end of any action is the next look.
                 continue;
             }
-            self.busy.insert(action.instance().id.clone());
-            self.running
-                .push(Box::pin(perform(Arc::clone(&self.control), action)));
+            let control = Arc::clone(&self.control);
+            let instance = action.instance().id.clone();
+            self.working
+                .start(instance, async move { control.perform(action).await });
         }
-        plan.retry_in.unwrap_or(TICK)
+        let pause = plan.retry_in.unwrap_or(TICK);
+        barred.map_or(pause, |_| pause.min(AWAY))
     }
 
     /// Waits for something to happen. False when it is time to stop.
@@ -142,91 +202,118 @@ impl Reconciler {
                 () = shutdown.cancelled() => return false,
                 () = self.control.nudge.notified() => return true,
                 () = tokio::time::sleep_until(until) => return true,
-                event = next(&mut self.events) => match event.map(|event| event.kind) {
-                    Some(EventKind::Gone) => {
+                event = next(&mut self.listener) => match event {
+                    Some(RuntimeEvent { container, kind: EventKind::Gone }) => {
+                        self.ended.insert(container);
                         self.looks_left = LOOKS_AFTER_EVENT;
                         return true;
                     }
                     // Mostly the echo of our own actions: one look serves many of them.
-                    Some(EventKind::Changed) => until = until.min(Instant::now() + LOOK_AGAIN),
+                    Some(_) => until = until.min(Instant::now() + LOOK_AGAIN),
                     None => {
-                        self.events = None;
+                        self.listener = None;
                         // A runtime that ends its stream at once must not keep us spinning.
                         until = until.min(Instant::now() + LOOK_AGAIN);
                     }
                 },
-                Some(done) = self.running.next(), if !self.running.is_empty() => {
-                    self.busy.remove(&done.instance);
-                    // What an action lacked, such as the network, is made again by the next look.
-                    self.prepared &= done.succeeded;
+                done = self.working.next() => {
+                    self.ended_with(&done);
                     return true;
                 }
             }
         }
     }
-}
 
-async fn next(events: &mut Option<BoxStream<'static, RuntimeEvent>>) -> Option<RuntimeEvent> {
-    match events {
-        Some(stream) => stream.next().await,
-        None => std::future::pending().await,
+    /// What an action lacked, such as the network, is made again by the next look. What it wrote down
+    /// of its container is newer than an event before it.
+    fn ended_with(&mut self, done: &Done) {
+        self.prepared &= done.succeeded;
+        if self.ended.is_empty() {
+            return;
+        }
+        let instances = self.control.publisher.instances();
+        let its_own = instances.iter().find(|one| one.id == done.instance);
+        if let Some(container) = its_own.and_then(|one| one.observed.container.as_ref()) {
+            self.ended.remove(container);
+        }
     }
 }
 
-/// An action that ended.
-struct Done {
-    instance: InstanceId,
-    succeeded: bool,
-}
-
-async fn perform(control: Arc<Control>, action: Action) -> Done {
-    let instance = action.instance().id.clone();
-    let succeeded = control.perform(action).await;
-    Done {
-        instance,
-        succeeded,
+async fn next(listener: &mut Option<Listener>) -> Option<RuntimeEvent> {
+    match listener {
+        Some(listener) => listener.next().await,
+        None => std::future::pending().await,
     }
 }
 
 fn ends(action: &Action) -> bool {
     match action {
-        Action::Pause(..) | Action::Stop(..) | Action::Remove(..) | Action::Forget(_) => true,
+        Action::Adopt(..)
+        | Action::Pause(..)
+        | Action::Stop(..)
+        | Action::Remove(..)
+        | Action::Forget(_) => true,
         Action::BringUp(_) | Action::Replace(_) | Action::Restart(..) => false,
     }
 }
 
-/// Which part a look failed at, and how that part is.
-fn degraded(error: &Error) -> (&'static str, Health) {
-    let (part, code) = match error {
-        Error::Internal(_) => ("store", code::STORE_FAILED),
-        Error::Conflict(_) => ("runtime", code::RUNTIME_REFUSED),
-        _ => ("runtime", code::RUNTIME_DOWN),
+fn degraded(error: &RuntimeError) -> Health {
+    let code = match error {
+        RuntimeError::Refused(_) => code::RUNTIME_REFUSED,
+        RuntimeError::Missing | RuntimeError::Unavailable(_) => code::RUNTIME_DOWN,
     };
-    (part, Health::degraded(code, error.to_string()))
+    Health::degraded(code, error.to_string())
 }
 
-fn health(plan: &Plan, observed: &[Container]) -> Health {
+/// The gravest first: what keeps everybody from starting, then what keeps some, then what is odd.
+fn health(plan: &Plan, listed: usize, barred: Option<&String>, range: impl ToString) -> Health {
+    if let Some(words) = barred {
+        return Health::degraded(code::RUNTIME_REFUSED, words);
+    }
+    if plan.out_of_range > 0 {
+        let message = format!(
+            "{} instances have addresses outside of {}, which is sandbox.subnet now: those that run go on, and none can be started. `thon instances recreate GROUP/USER` gives each another address and keeps its files",
+            plan.out_of_range,
+            range.to_string()
+        );
+        return Health::degraded(code::RUNTIME_OTHER_RANGE, message);
+    }
     if plan.unknown.is_empty() {
         return Health::Ok;
     }
-    let names: Vec<&str> = plan
-        .unknown
-        .iter()
-        .map(|id| id.get(..12).unwrap_or(id))
-        .collect();
+    let names = plan.unknown.iter().take(UNKNOWN_NAMED_MAX);
+    let names: Vec<&str> = names.map(|id| id.get(..12).unwrap_or(id)).collect();
     let message = format!(
-        "{} of {} containers of this appliance belong to no instance and are left alone: {} (`docker inspect` shows one, `docker rm -f` removes it)",
-        names.len(),
-        observed.len(),
+        "{} of {listed} containers of this appliance belong to no instance and are left alone: {} (`docker inspect` shows one, `docker rm -f` removes it)",
+        plan.unknown.len(),
         names.join(", ")
     );
     Health::degraded(code::RUNTIME_UNKNOWN_CONTAINER, message)
 }
 
 impl Control {
-    async fn desired(&self) -> Result<Vec<Instance>, Error> {
-        let rows = self.reading(|view| Ok(view.all::<Instance>()?)).await?;
-        Ok(rows.into_iter().map(|(_, instance)| instance).collect())
+    /// What was not put in force is, and after a failure something is written, to see whether it can
+    /// be.
+    async fn mend_store(&self) -> Result<(), Error> {
+        if self.store.trouble().is_some() || self.publisher.is_behind() {
+            self.blocking(|store| Ok(store.try_again()?)).await?;
+        }
+        Ok(())
+    }
+
+    fn report_store_fault(&self, error: &Error) {
+        if self.store.trouble().is_none() {
+            let health = Health::degraded(code::STORE_FAILED, error.to_string());
+            self.report("store", health);
+        }
+    }
+
+    fn report_look(&self, plan: &Plan, containers: &[Container], barred: Option<&String>) {
+        let subnet = self.settings.subnet;
+        self.report("runtime", health(plan, containers.len(), barred, subnet));
+        let unknown: HashSet<&String> = plan.unknown.iter().collect();
+        let strangers = containers.iter().filter(|one| unknown.contains(&one.id));
+        *self.strangers.lock() = strangers.filter_map(address).collect();
     }
 
     /// Writes down what a look found and puts it in force.
@@ -240,7 +327,13 @@ impl Control {
             }
             Ok(())
         })
-        .await?;
-        self.publish()
+        .await
+    }
+}
+
+fn address(container: &Container) -> Option<Ipv4Addr> {
+    match container.endpoint?.ip() {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
     }
 }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::{InstanceId, UserRef};
 use crate::domain::network::Subnet;
 
 /// An address rests this long before another instance gets it, so that no connection of the old
@@ -19,21 +20,34 @@ pub struct Released {
     pub at: Timestamp,
 }
 
-/// The lowest address that is neither leased nor resting.
-pub fn pick(
-    subnet: Subnet,
-    leased: &HashSet<Ipv4Addr>,
-    released: &[Released],
-    now: Timestamp,
-) -> Option<Ipv4Addr> {
-    let resting: HashSet<Ipv4Addr> = released
-        .iter()
-        .filter(|entry| is_resting(entry, now))
-        .map(|entry| entry.address)
-        .collect();
-    subnet
-        .hosts()
-        .find(|address| !leased.contains(address) && !resting.contains(address))
+/// An address that an instance holds for as long as its record lives. It is a record of its own, so
+/// that the address stays taken also when nobody can read the instance's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub address: Ipv4Addr,
+    pub owner: UserRef,
+    pub instance: Option<InstanceId>,
+}
+
+/// Addresses that nobody holds, the lowest first. None is given twice.
+pub struct Pool {
+    hosts: Box<dyn Iterator<Item = Ipv4Addr>>,
+    taken: HashSet<Ipv4Addr>,
+}
+
+impl Pool {
+    /// `taken` is what is leased or rests.
+    pub fn new(subnet: Subnet, taken: HashSet<Ipv4Addr>) -> Self {
+        Self {
+            hosts: Box::new(subnet.hosts()),
+            taken,
+        }
+    }
+
+    pub fn pick(&mut self) -> Option<Ipv4Addr> {
+        let Self { hosts, taken } = self;
+        hosts.find(|address| !taken.contains(address))
+    }
 }
 
 /// A clock that was set back must not free an address early, nor keep it for ever.
@@ -47,31 +61,28 @@ mod tests {
 
     #[test]
     fn an_address_is_not_given_again_before_it_has_rested() {
-        let subnet: Subnet = "10.0.0.0/29".parse().unwrap();
-        let first: Ipv4Addr = "10.0.0.2".parse().unwrap();
-        let second: Ipv4Addr = "10.0.0.3".parse().unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        let released = [Released {
-            address: first,
+        let released = Released {
+            address: "10.0.0.2".parse().unwrap(),
             at: now,
-        }];
-        let leased = HashSet::new();
-        assert_eq!(pick(subnet, &leased, &[], now), Some(first));
-        assert_eq!(pick(subnet, &leased, &released, now), Some(second));
-        assert_eq!(
-            pick(subnet, &leased, &released, now + QUARANTINE),
-            Some(first)
-        );
-        assert_eq!(
-            pick(subnet, &HashSet::from([second]), &released, now),
-            "10.0.0.4".parse().ok()
-        );
+        };
+        let rests = |seconds| is_resting(&released, now + SignedDuration::from_secs(seconds));
+        assert!(rests(0) && rests(59));
+        assert!(!rests(60));
+        // Neither early nor never, wherever the clock was set to.
+        assert!(rests(-59));
+        assert!(!rests(-60));
     }
 
     #[test]
-    fn a_full_network_gives_nothing() {
+    fn every_free_address_is_given_once_and_then_there_is_none() {
         let subnet: Subnet = "10.0.0.0/29".parse().unwrap();
-        let leased = subnet.hosts().collect();
-        assert_eq!(pick(subnet, &leased, &[], Timestamp::UNIX_EPOCH), None);
+        let taken = HashSet::from(["10.0.0.3".parse().unwrap()]);
+        let mut pool = Pool::new(subnet, taken);
+        let given: Vec<String> = std::iter::from_fn(|| pool.pick())
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(given, ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        assert_eq!(pool.pick(), None);
     }
 }

@@ -32,14 +32,6 @@ pub struct AuditEntry {
     pub action: String,
     /// What it was done to.
     pub target: String,
-    pub result: Outcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    Done,
-    Refused(String),
 }
 
 impl AuditEntry {
@@ -49,7 +41,6 @@ impl AuditEntry {
             actor,
             action: action.to_owned(),
             target: target.to_string(),
-            result: Outcome::Done,
         }
     }
 }

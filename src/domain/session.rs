@@ -21,9 +21,3 @@ pub struct Session {
     /// What the browser said it is, shortened: helps its owner to tell two of them apart.
     pub agent: String,
 }
-
-impl Session {
-    pub fn has_ended(&self, now: Timestamp) -> bool {
-        now.duration_since(self.last_seen_at) > IDLE_MAX
-    }
-}

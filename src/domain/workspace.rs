@@ -18,6 +18,13 @@ pub struct Workspace {
     pub created_at: Timestamp,
 }
 
+/// Which workspace a participant has: a record of its own, so that nobody is given an empty one when
+/// the workspace's own record cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    pub workspace: WorkspaceId,
+}
+
 /// How a directory gets into a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::{COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
-use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{Shared, agent};
 use crate::auth::cookie;
@@ -43,7 +43,7 @@ impl FromRequestParts<Shared> for Visit {
         let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.0);
         let user_agent = parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok());
         let viewer = session_token(&parts.headers)
-            .and_then(|token| shared.control.session(token, Timestamp::now()))
+            .and_then(|token| shared.control.session(token, Instant::now()))
             .map(|session| Viewer {
                 user: session.user.clone(),
                 session: session.id.clone(),

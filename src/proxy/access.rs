@@ -105,8 +105,6 @@ fn anonymous(route: Option<&Route>, kind: Kind) -> Result<Entry, Denied> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::domain::instance::Phase;
     use crate::routing::{Activity, State};
@@ -116,7 +114,8 @@ mod tests {
         Arc::new(LiveSession::new(
             id,
             user.parse().unwrap(),
-            Timestamp::UNIX_EPOCH,
+            std::time::Duration::ZERO,
+            tokio::time::Instant::now(),
         ))
     }
 

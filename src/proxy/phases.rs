@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -85,7 +84,7 @@ impl Context {
             && self.touched.elapsed() > TOUCH_INTERVAL
         {
             self.touched = Instant::now();
-            session.touch(Timestamp::now());
+            session.touch(self.touched);
         }
     }
 }

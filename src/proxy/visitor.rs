@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{ACCEPT, COOKIE, HeaderName, ORIGIN};
 use http::{HeaderMap, Method};
-use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::access::{Ask, Initiator, Kind};
 use super::authority::Authority;
@@ -20,7 +20,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) fn session(
     headers: &HeaderMap,
     table: &Table,
-    now: Timestamp,
+    now: Instant,
 ) -> Option<Arc<LiveSession>> {
     let value = headers
         .get_all(COOKIE)

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::instance::{Instance, Phase};
@@ -10,27 +12,83 @@ use crate::domain::secret::Secret;
 use crate::domain::session::{Session, TokenHash};
 use crate::routing::{LiveSession, Route, State, Table, Target};
 
-/// The table that these records mean. Counters, session clocks and the tokens that cut sockets are
-/// taken over from `previous` wherever the thing they belong to is still the same.
+/// What became of some records; `None` is one that is gone.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// By `group/user`.
+    pub instances: Vec<(String, Option<&'a Instance>)>,
+    /// With how long each was idle, for one that is met for the first time.
+    pub sessions: Vec<(TokenHash, Option<(Session, Duration)>)>,
+    /// Are these all there are? Otherwise the rest of the table stays as it is.
+    pub all: bool,
+}
+
+/// The table after these changes. Counters, session clocks and the tokens that cut sockets are taken
+/// over from `previous` wherever the thing they belong to is still the same.
 pub fn build(
     previous: &Table,
-    instances: &[Instance],
-    sessions: &[(TokenHash, Session)],
+    changes: &Changes<'_>,
+    now: Instant,
     cookie: impl Fn(&Instance) -> Secret,
 ) -> Table {
-    let routes = instances
-        .iter()
-        .map(|instance| {
-            let key = instance.owner.to_string();
-            let route = route(previous.route(&key), instance, &cookie);
-            (key, Arc::new(route))
-        })
-        .collect::<HashMap<_, _>>();
-    let sessions = sessions
-        .iter()
-        .map(|(hash, session)| (*hash, live(previous.session(hash), session)))
-        .collect::<HashMap<_, _>>();
-    Table::new(Arc::new(routes), Arc::new(sessions))
+    let mut routes = start_from(previous.routes(), changes.all);
+    if changes.all || !changes.instances.is_empty() {
+        let routes = Arc::make_mut(&mut routes);
+        for (key, instance) in &changes.instances {
+            match instance {
+                Some(instance) => {
+                    let route = route(previous.route(key), instance, &cookie);
+                    routes.insert(key.clone(), Arc::new(route));
+                }
+                None => drop(routes.remove(key)),
+            }
+        }
+    }
+    let mut sessions = start_from(previous.sessions(), changes.all);
+    if changes.all || !changes.sessions.is_empty() {
+        let sessions = Arc::make_mut(&mut sessions);
+        for (hash, session) in &changes.sessions {
+            match session {
+                Some((session, idle)) => {
+                    sessions.insert(*hash, live(previous.session(hash), session, *idle, now));
+                }
+                None => drop(sessions.remove(hash)),
+            }
+        }
+    }
+    Table::new(routes, sessions)
+}
+
+fn start_from<K, V>(previous: &Arc<HashMap<K, V>>, anew: bool) -> Arc<HashMap<K, V>> {
+    if anew {
+        Arc::default()
+    } else {
+        Arc::clone(previous)
+    }
+}
+
+/// The table without the way to a container that has ended; `None` if no way leads there.
+pub fn without(previous: &Table, container: &str) -> Option<Table> {
+    let leads_there = |route: &Route| match &route.state {
+        State::Serving(target) => target.container == container,
+        State::Waiting { .. } => false,
+    };
+    let routes = previous.routes();
+    let (key, ended) = routes.iter().find(|(_, route)| leads_there(route))?;
+    let waiting = Route {
+        owner: ended.owner.clone(),
+        prefix: ended.prefix.clone(),
+        instance: ended.instance.clone(),
+        access: ended.access,
+        state: State::Waiting {
+            phase: Phase::Starting,
+            reason: None,
+        },
+        activity: Arc::clone(&ended.activity),
+    };
+    let mut routes = HashMap::clone(routes);
+    routes.insert(key.clone(), Arc::new(waiting));
+    Some(Table::new(Arc::new(routes), Arc::clone(previous.sessions())))
 }
 
 fn route(
@@ -80,13 +138,19 @@ fn state(
     })
 }
 
-fn live(previous: Option<&Arc<LiveSession>>, session: &Session) -> Arc<LiveSession> {
+fn live(
+    previous: Option<&Arc<LiveSession>>,
+    session: &Session,
+    idle: Duration,
+    now: Instant,
+) -> Arc<LiveSession> {
     match previous.filter(|live| live.id == session.id) {
         Some(live) => Arc::clone(live),
         None => Arc::new(LiveSession::new(
             session.id.clone(),
             session.user.clone(),
-            session.last_seen_at,
+            idle,
+            now,
         )),
     }
 }
@@ -94,6 +158,20 @@ fn live(previous: Option<&Arc<LiveSession>>, session: &Session) -> Arc<LiveSessi
 /// Ends the open sockets of whatever `next` no longer has: targets that were withdrawn and sessions
 /// that were revoked.
 pub fn cut(previous: &Table, next: &Table) {
+    if !Arc::ptr_eq(previous.routes(), next.routes()) {
+        cut_routes(previous, next);
+    }
+    if Arc::ptr_eq(previous.sessions(), next.sessions()) {
+        return;
+    }
+    for (hash, session) in previous.sessions().iter() {
+        if next.session(hash).is_none_or(|live| live.id != session.id) {
+            session.revoked.cancel();
+        }
+    }
+}
+
+fn cut_routes(previous: &Table, next: &Table) {
     for (key, route) in previous.routes().iter() {
         let State::Serving(old) = &route.state else {
             continue;
@@ -104,11 +182,6 @@ pub fn cut(previous: &Table, next: &Table) {
         });
         if !kept {
             old.withdrawn.cancel();
-        }
-    }
-    for (hash, session) in previous.sessions().iter() {
-        if next.session(hash).is_none_or(|live| live.id != session.id) {
-            session.revoked.cancel();
         }
     }
 }
@@ -142,7 +215,13 @@ mod tests {
     }
 
     fn table(previous: &Table, instance: Instance) -> Table {
-        build(previous, &[instance], &[], |_| Secret::new("cookie"))
+        let changes = Changes {
+            instances: vec![("red/alice".to_owned(), Some(&instance))],
+            ..Changes::default()
+        };
+        build(previous, &changes, Instant::now(), |_| {
+            Secret::new("cookie")
+        })
     }
 
     fn withdrawn(table: &Table) -> CancellationToken {
@@ -176,5 +255,44 @@ mod tests {
         cut(&second, &third);
         assert!(withdrawn(&first).is_cancelled());
         assert!(!withdrawn(&third).is_cancelled());
+    }
+
+    #[test]
+    fn the_way_to_a_container_that_ended_goes_and_the_others_stay() {
+        let bob = Instance {
+            owner: "red/bob".parse().unwrap(),
+            ..instance("c2", Phase::Ready)
+        };
+        let alice = table(&Table::default(), instance("c1", Phase::Ready));
+        let changes = Changes {
+            instances: vec![("red/bob".to_owned(), Some(&bob))],
+            ..Changes::default()
+        };
+        let both = build(&alice, &changes, Instant::now(), |_| Secret::new("cookie"));
+        let left = without(&both, "c1").unwrap();
+        cut(&both, &left);
+        assert!(withdrawn(&alice).is_cancelled());
+        assert!(matches!(
+            left.route("red/alice").unwrap().state,
+            State::Waiting { .. }
+        ));
+        assert!(Arc::ptr_eq(
+            both.route("red/bob").unwrap(),
+            left.route("red/bob").unwrap()
+        ));
+        assert!(without(&left, "c1").is_none());
+    }
+
+    #[test]
+    fn a_full_table_has_nothing_that_is_not_among_the_records() {
+        let first = table(&Table::default(), instance("c1", Phase::Ready));
+        let nothing = Changes {
+            all: true,
+            ..Changes::default()
+        };
+        let next = build(&first, &nothing, Instant::now(), |_| Secret::new("cookie"));
+        cut(&first, &next);
+        assert!(next.route("red/alice").is_none());
+        assert!(withdrawn(&first).is_cancelled());
     }
 }

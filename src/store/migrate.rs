@@ -1,40 +1,132 @@
 //! Brings a store to the current schema; one function per step.
 
-use redb::{Database, ReadableTable as _, WriteTransaction};
+use std::net::Ipv4Addr;
 
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
+};
+
+use crate::domain::address::Lease;
+use crate::domain::id::{UserRef, WorkspaceId};
 use crate::domain::secret::Secret;
-use crate::store::schema::{AUDIT, META, TABLES, VERSION};
+use crate::domain::workspace::Owned;
+use crate::store::schema::{AUDIT, META, Record, TABLES, VERSION};
 use crate::store::{Identity, StoreError};
 
 /// Makes a new store or migrates an older one, in one transaction, and says whose it is.
 pub(super) fn to_current(
     db: &Database,
-    fresh: impl FnOnce() -> Identity,
+    fresh: impl FnOnce() -> Result<Identity, StoreError>,
 ) -> Result<Identity, StoreError> {
     let tx = db.begin_write().map_err(StoreError::failed)?;
-    match version(&tx)? {
-        None => introduce(&tx, &fresh())?,
-        Some(VERSION) => {}
-        Some(newer) if newer > VERSION => {
-            return Err(StoreError::Refused(format!(
-                "the store has schema {newer}, and this version knows {VERSION}: start the version that wrote it, or a later one"
-            )));
-        }
-        Some(older) => {
-            return Err(StoreError::Refused(format!(
-                "the store has schema {older}, which never was"
-            )));
-        }
-    }
+    let found = get(&tx, "schema")?;
+    let found = found.as_deref().map(known).transpose()?;
     // Reading a table that nobody made is an error in redb, so all of them are made here.
     for table in TABLES {
         tx.open_table(*table).map_err(StoreError::failed)?;
     }
     tx.open_table(AUDIT).map_err(StoreError::failed)?;
-    set(&tx, "schema", &VERSION.to_string())?;
+    match found {
+        None => introduce(&tx, &fresh()?)?,
+        Some(1) => from_1(&tx)?,
+        Some(_) => {}
+    }
+    if found != Some(VERSION) {
+        set(&tx, "schema", &VERSION.to_string())?;
+    }
     let identity = identity(&tx)?;
     tx.commit().map_err(StoreError::failed)?;
     Ok(identity)
+}
+
+/// The schema of a store that is only looked at; `None` if it is new.
+pub(super) fn known_version(db: &Database) -> Result<Option<u32>, StoreError> {
+    let tx = db.begin_read().map_err(StoreError::failed)?;
+    let table = match tx.open_table(META) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(StoreError::Refused(format!("no store of ours: {error}"))),
+    };
+    let found = table.get("schema").map_err(StoreError::failed)?;
+    found.map(|text| known(text.value())).transpose()
+}
+
+fn known(text: &str) -> Result<u32, StoreError> {
+    let version: u32 = text.parse().map_err(|_| {
+        StoreError::Refused(format!(
+            "the store's schema is `{text}`, which is no number"
+        ))
+    })?;
+    match version {
+        1..=VERSION => Ok(version),
+        0 => Err(StoreError::Refused(
+            "the store has schema 0, which never was".to_owned(),
+        )),
+        newer => Err(StoreError::Refused(format!(
+            "the store has schema {newer}, and this version knows {VERSION}: start the version that wrote it, or a later one"
+        ))),
+    }
+}
+
+/// Leases and owners become records of their own. What stands in a record that cannot be read is
+/// looked for in its bytes: an address that is in use must not be given to somebody else.
+fn from_1(tx: &WriteTransaction) -> Result<(), StoreError> {
+    for (key, bytes) in rows(tx, "instances")? {
+        let address = text_of(&bytes, "address").and_then(|text| text.parse::<Ipv4Addr>().ok());
+        let (Ok(owner), Some(address)) = (key.parse::<UserRef>(), address) else {
+            tracing::error!(
+                store.key = key,
+                "the address of an instance cannot be read from its record"
+            );
+            continue;
+        };
+        let instance = text_of(&bytes, "id").and_then(|text| text.parse().ok());
+        let lease = Lease {
+            address,
+            owner,
+            instance,
+        };
+        put(tx, &address.to_string(), &lease)?;
+    }
+    for (key, bytes) in rows(tx, "workspaces")? {
+        let owner = text_of(&bytes, "owner").and_then(|text| text.parse::<UserRef>().ok());
+        let (Ok(workspace), Some(owner)) = (key.parse::<WorkspaceId>(), owner) else {
+            tracing::error!(
+                store.key = key,
+                "the owner of a workspace cannot be read from its record"
+            );
+            continue;
+        };
+        put(tx, &owner.to_string(), &Owned { workspace })?;
+    }
+    Ok(())
+}
+
+/// The text of a field, the first time that its name stands anywhere.
+fn text_of(bytes: &[u8], field: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let (_, rest) = text.split_once(&format!("\"{field}\":\""))?;
+    rest.split_once('"').map(|(value, _)| value.to_owned())
+}
+
+fn rows(tx: &WriteTransaction, table: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(table);
+    let table = tx.open_table(table).map_err(StoreError::failed)?;
+    let rows = table.iter().map_err(StoreError::failed)?;
+    rows.map(|row| {
+        let (key, value) = row.map_err(StoreError::failed)?;
+        Ok((key.value().to_owned(), value.value().to_owned()))
+    })
+    .collect()
+}
+
+fn put<R: Record>(tx: &WriteTransaction, key: &str, record: &R) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(record).map_err(StoreError::failed)?;
+    let mut table = tx.open_table(R::TABLE).map_err(StoreError::failed)?;
+    table
+        .insert(key, bytes.as_slice())
+        .map_err(StoreError::failed)?;
+    Ok(())
 }
 
 fn introduce(tx: &WriteTransaction, identity: &Identity) -> Result<(), StoreError> {
@@ -52,18 +144,6 @@ fn identity(tx: &WriteTransaction) -> Result<Identity, StoreError> {
     })
 }
 
-fn version(tx: &WriteTransaction) -> Result<Option<u32>, StoreError> {
-    get(tx, "schema")?
-        .map(|text| {
-            text.parse().map_err(|_| {
-                StoreError::Refused(format!(
-                    "the store's schema is `{text}`, which is no number"
-                ))
-            })
-        })
-        .transpose()
-}
-
 fn get(tx: &WriteTransaction, key: &str) -> Result<Option<String>, StoreError> {
     let table = tx.open_table(META).map_err(StoreError::failed)?;
     let value = table.get(key).map_err(StoreError::failed)?;
@@ -74,27 +154,4 @@ fn set(tx: &WriteTransaction, key: &str, value: &str) -> Result<(), StoreError> 
     let mut table = tx.open_table(META).map_err(StoreError::failed)?;
     table.insert(key, value).map_err(StoreError::failed)?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use redb::backends::InMemoryBackend;
-
-    #[test]
-    fn a_newer_store_is_refused_with_a_sentence() {
-        let db = Database::builder()
-            .create_with_backend(InMemoryBackend::new())
-            .unwrap();
-        let id = || Identity {
-            appliance: "0123456789abcdef".parse().unwrap(),
-            editor_key: Secret::new("key"),
-        };
-        to_current(&db, id).unwrap();
-        let tx = db.begin_write().unwrap();
-        set(&tx, "schema", "99").unwrap();
-        tx.commit().unwrap();
-        let error = to_current(&db, id).unwrap_err();
-        assert!(error.to_string().contains("schema 99"), "{error}");
-    }
 }

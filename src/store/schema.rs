@@ -6,15 +6,16 @@ use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::address::Released;
+use crate::domain::address::{Lease, Released};
 use crate::domain::instance::Instance;
 use crate::domain::invite::Invite;
 use crate::domain::session::Session;
 use crate::domain::user::{Group, User};
-use crate::domain::workspace::Workspace;
+use crate::domain::workspace::{Owned, Workspace};
+use crate::store::{StoreError, View};
 
 /// Raised with every change that an older version could not read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
@@ -24,20 +25,31 @@ pub(super) const META: TableDefinition<'static, &'static str, &'static str> =
 
 /// Audit entries by number.
 pub(super) const AUDIT: TableDefinition<'static, u64, &'static [u8]> =
-    TableDefinition::new("audit");
+    TableDefinition::new(AUDIT_NAME);
 
 /// What a table holds.
 pub trait Record: Serialize + DeserializeOwned {
     const TABLE: Rows;
+    const NAME: &'static str;
 }
+
+/// One entry of the audit log has no type of its own here; its table has a name all the same.
+pub(super) const AUDIT_NAME: &str = "audit";
 
 macro_rules! records {
     ($($(#[$doc:meta])* $record:ty => $name:literal;)*) => {
         $(impl Record for $record {
             const TABLE: Rows = TableDefinition::new($name);
+            const NAME: &'static str = $name;
         })*
 
         pub(super) const TABLES: &[Rows] = &[$(<$record as Record>::TABLE),*];
+
+        /// Reads everything once: what cannot be read is known from the start.
+        pub(super) fn read_all(view: &View) -> Result<(), StoreError> {
+            $(view.all::<$record>()?;)*
+            Ok(())
+        }
     };
 }
 
@@ -56,4 +68,9 @@ records! {
     Session => "sessions";
     // By address.
     Released => "released_addresses";
+    // By address; since 2. An address stays leased although its instance's record cannot be read.
+    Lease => "leases";
+    // By `group/user`; since 2. Whoever has a workspace gets no other one, although its record
+    // cannot be read.
+    Owned => "workspace_owners";
 }

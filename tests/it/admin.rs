@@ -54,13 +54,13 @@ async fn a_launch_is_accepted_and_seen_in_the_list() {
     assert_eq!(launched.status, 202);
     assert_eq!(
         launched.json(),
-        json!({"started": ["red/alice"], "unchanged": []})
+        json!({"started": ["red/alice"], "unchanged": [], "left": []})
     );
     house.settle().await;
     let again = post(&router, "/api/launch", "").await;
     assert_eq!(
         again.json(),
-        json!({"started": ["blue/bob"], "unchanged": ["red/alice"]})
+        json!({"started": ["blue/bob"], "unchanged": ["red/alice"], "left": []})
     );
     house.settle().await;
     let page = get(&router, "/api/instances?page=2&page_size=1").await;

@@ -1,11 +1,14 @@
 //! Invites and sessions: who gets in, for how long, and how that ends.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use thon::control::{Browser, Error};
 use thon::domain::audit::Actor;
 use thon::domain::instance::Phase;
 use thon::domain::invite::SESSIONS_PER_INVITE_MAX;
 use thon::domain::session::IDLE_MAX;
+use tokio::time::Instant;
 
 use crate::support::world::World;
 
@@ -51,11 +54,11 @@ async fn a_code_signs_its_participant_in_and_is_never_stored() {
         .unwrap();
     let session = world
         .control
-        .session(signed_in.token.expose(), now)
+        .session(signed_in.token.expose(), Instant::now())
         .unwrap();
     assert_eq!(session.user.to_string(), ALICE);
     assert!(
-        world.control.session(&code, now).is_none(),
+        world.control.session(&code, Instant::now()).is_none(),
         "a code is no token"
     );
     let again = world
@@ -102,7 +105,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
         .unwrap();
     let live = world
         .control
-        .session(signed_in.token.expose(), now)
+        .session(signed_in.token.expose(), Instant::now())
         .unwrap();
     let fresh = world
         .control
@@ -113,7 +116,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
     assert!(
         world
             .control
-            .session(signed_in.token.expose(), now)
+            .session(signed_in.token.expose(), Instant::now())
             .is_none()
     );
     assert!(world.control.preview_invite(&code).await.is_err());
@@ -153,7 +156,7 @@ async fn the_oldest_session_of_a_link_makes_room() {
     }
     let alive: Vec<bool> = tokens
         .iter()
-        .map(|token| world.control.session(token.expose(), now).is_some())
+        .map(|token| world.control.session(token.expose(), Instant::now()).is_some())
         .collect();
     assert_eq!(alive, [false, true, true, true, true, true]);
     let listed = world
@@ -175,16 +178,17 @@ async fn a_session_ends_a_day_after_it_was_last_used() {
         .await
         .unwrap()
         .token;
-    let nearly = now + IDLE_MAX;
+    let day = IDLE_MAX.unsigned_abs();
+    let nearly = Instant::now() + day - Duration::from_secs(1);
     assert!(world.control.session(token.expose(), nearly).is_some());
     assert!(
         world
             .control
-            .session(token.expose(), nearly + IDLE_MAX)
+            .session(token.expose(), nearly + day)
             .is_some(),
         "it slides"
     );
-    let late = nearly + IDLE_MAX + IDLE_MAX + jiff::SignedDuration::from_secs(1);
+    let late = nearly + day + day + Duration::from_secs(1);
     assert!(world.control.session(token.expose(), late).is_none());
 }
 
@@ -208,7 +212,7 @@ async fn nobody_ends_somebody_elses_session() {
     assert!(
         world
             .control
-            .session(signed_in.token.expose(), now)
+            .session(signed_in.token.expose(), Instant::now())
             .is_some()
     );
     let alice = ALICE.parse().unwrap();
@@ -220,7 +224,7 @@ async fn nobody_ends_somebody_elses_session() {
     assert!(
         world
             .control
-            .session(signed_in.token.expose(), now)
+            .session(signed_in.token.expose(), Instant::now())
             .is_none()
     );
 }

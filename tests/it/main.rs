@@ -26,6 +26,7 @@ mod portal;
 mod proxying;
 mod recovery;
 mod runtime;
+mod store;
 mod support;
 mod tls;
 mod websocket;

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod contract;
+pub(crate) mod disk;
 pub(crate) mod doors;
 pub(crate) mod frames;
 pub(crate) mod log;

@@ -50,17 +50,36 @@ fn exited(out_of_memory: bool) -> ContainerState {
     }
 }
 
+fn plan_of(desired: &[Instance], containers: &[Container], now: Timestamp) -> Plan {
+    plan_busy(desired, containers, &HashSet::new(), now)
+}
+
+fn plan_busy(
+    desired: &[Instance],
+    containers: &[Container],
+    busy: &HashSet<InstanceId>,
+    now: Timestamp,
+) -> Plan {
+    let sight = Sight {
+        containers,
+        busy,
+        ended: &HashSet::new(),
+        subnet: "10.0.0.0/24".parse().unwrap(),
+    };
+    plan(desired, sight, now)
+}
+
 /// One word per action.
 fn actions(instance: &Instance, containers: &[Container]) -> Vec<&'static str> {
-    let plan = plan(
+    let plan = plan_of(
         std::slice::from_ref(instance),
         containers,
-        &HashSet::new(),
         Timestamp::UNIX_EPOCH,
     );
     plan.actions
         .iter()
         .map(|action| match action {
+            Action::Adopt(..) => "adopt",
             Action::BringUp(_) => "bring up",
             Action::Replace(_) => "replace",
             Action::Pause(..) => "pause",
@@ -73,10 +92,9 @@ fn actions(instance: &Instance, containers: &[Container]) -> Vec<&'static str> {
 }
 
 fn seen(instance: &Instance, containers: &[Container]) -> Observed {
-    let plan = plan(
+    let plan = plan_of(
         std::slice::from_ref(instance),
         containers,
-        &HashSet::new(),
         Timestamp::UNIX_EPOCH,
     );
     plan.seen
@@ -156,7 +174,7 @@ fn an_older_generation_goes_before_the_new_one_is_made() {
 #[test]
 fn an_instance_that_is_being_worked_on_is_left_alone() {
     let busy = HashSet::from([ID.parse().unwrap()]);
-    let plan = plan(
+    let plan = plan_busy(
         &[instance(Desired::Running, Phase::Pending)],
         &[],
         &busy,
@@ -167,10 +185,9 @@ fn an_instance_that_is_being_worked_on_is_left_alone() {
 
 #[test]
 fn a_container_without_a_record_is_reported_and_never_touched() {
-    let plan = plan(
+    let plan = plan_of(
         &[],
         &[container(ContainerState::Running)],
-        &HashSet::new(),
         Timestamp::UNIX_EPOCH,
     );
     assert_eq!(plan.actions, []);
@@ -238,14 +255,14 @@ fn attempts_grow_apart_and_the_loop_is_told_when_to_look_again() {
     failed.observed.failures = 3;
     let at = |seconds| {
         let now = Timestamp::from_second(seconds).unwrap();
-        let plan = plan(std::slice::from_ref(&failed), &[], &HashSet::new(), now);
+        let plan = plan_of(std::slice::from_ref(&failed), &[], now);
         (plan.actions.len(), plan.retry_in)
     };
     assert_eq!(at(1), (0, Some(Duration::from_secs(3))));
     assert_eq!(at(4), (1, None));
     failed.observed.failures = 40;
     let now = Timestamp::from_second(-3600).unwrap();
-    let plan = plan(std::slice::from_ref(&failed), &[], &HashSet::new(), now);
+    let plan = plan_of(std::slice::from_ref(&failed), &[], now);
     assert_eq!(
         plan.actions.len(),
         1,
@@ -286,11 +303,75 @@ fn one_that_was_made_and_never_wanted_to_run_is_not_starting() {
 #[test]
 fn a_plan_for_what_is_as_wanted_is_empty() {
     let ready = instance(Desired::Running, Phase::Ready);
-    let plan = plan(
+    let plan = plan_of(
         &[ready],
         &[container(ContainerState::Running)],
-        &HashSet::new(),
         Timestamp::UNIX_EPOCH,
     );
     assert_eq!(plan, Plan::default());
+}
+
+#[test]
+fn a_container_of_a_later_generation_is_adopted_and_never_removed() {
+    let of = |generation: u64| Container {
+        id: format!("c{generation}"),
+        generation,
+        ..container(ContainerState::Running)
+    };
+    for desired in [
+        Desired::Running,
+        Desired::Stopped,
+        Desired::Paused,
+        Desired::Removed,
+    ] {
+        let old = instance(desired, Phase::Ready);
+        let containers = [of(1), of(2), of(7), of(4)];
+        let plan = plan_of(&[old.clone()], &containers, Timestamp::UNIX_EPOCH);
+        assert_eq!(plan.actions, [Action::Adopt(old, of(7))], "{desired:?}");
+        assert_eq!(plan.seen, []);
+    }
+}
+
+#[test]
+fn a_container_that_ended_and_runs_again_is_asked_before_it_serves() {
+    let ready = instance(Desired::Running, Phase::Ready);
+    let ended = HashSet::from(["c2".to_owned()]);
+    let sight = Sight {
+        containers: &[container(ContainerState::Running)],
+        busy: &HashSet::new(),
+        ended: &ended,
+        subnet: "10.0.0.0/24".parse().unwrap(),
+    };
+    let plan = plan(&[ready.clone()], sight, Timestamp::UNIX_EPOCH);
+    assert_eq!(plan.seen[0].1.phase, Phase::Starting);
+    assert_eq!(plan.actions, [Action::BringUp(ready)]);
+}
+
+#[test]
+fn outside_of_the_range_of_today_what_runs_goes_on_and_nothing_is_started() {
+    let away = |phase| Instance {
+        address: "10.9.0.2".parse().unwrap(),
+        ..instance(Desired::Running, phase)
+    };
+    let running = [container(ContainerState::Running)];
+    let words = "thon instances recreate red/alice";
+    let ready = away(Phase::Ready);
+    let seen_ready = seen(&ready, &running);
+    assert_eq!(seen_ready.phase, Phase::Ready);
+    assert!(seen_ready.reason.unwrap().contains(words));
+    for (phase, containers) in [
+        (Phase::Ready, &[container(exited(false))][..]),
+        (Phase::Ready, &[]),
+        (Phase::Pending, &[]),
+        (Phase::Starting, &running[..]),
+    ] {
+        let away = away(phase);
+        assert_eq!(actions(&away, containers), [""; 0], "{phase:?}");
+        let seen = seen(&away, containers);
+        assert_eq!(seen.phase, Phase::Failed, "{phase:?}");
+        assert!(seen.reason.unwrap().contains(words));
+    }
+    let mut stopping = away(Phase::Ready);
+    stopping.desired = Desired::Stopped;
+    assert_eq!(actions(&stopping, &running), ["stop"]);
 }

@@ -7,8 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::control::instances::next_generation;
 use crate::control::plan::Action;
-use crate::control::{Control, Error, spec};
-use crate::domain::address::Released;
+use crate::control::{Control, Error, lease, spec};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{
     Container, ContainerState, Desired, Instance, InstanceSpec, Observed, Phase,
@@ -48,6 +47,7 @@ impl Control {
 
     async fn attempt(&self, action: Action) -> Result<(), Error> {
         match action {
+            Action::Adopt(instance, container) => self.adopt(instance, container).await,
             Action::BringUp(instance) => self.bring_up(instance).await,
             Action::Replace(instance) => self.replace(instance).await,
             Action::Pause(instance, container) => {
@@ -85,8 +85,27 @@ impl Control {
                 Ok(tx.put(&current.owner.to_string(), &current)?)
             })
         })
-        .await?;
-        self.publish()
+        .await
+    }
+
+    /// The record is older than the runtime. The container stays as it is: its editor's password
+    /// follows from the generation, which the record has from here on.
+    async fn adopt(&self, instance: Instance, container: Container) -> Result<(), Error> {
+        self.blocking(move |store| {
+            let now = Timestamp::now();
+            let entry = AuditEntry::done(now, Actor::Appliance, "instance.adopt", &instance.owner);
+            store.change(&entry, |tx| {
+                let mut current =
+                    same_generation(tx, &instance)?.ok_or_else(|| overtaken(&instance))?;
+                current.generation = container.generation;
+                current.observed = Observed {
+                    container: Some(container.id),
+                    ..Observed::pending(now)
+                };
+                Ok(tx.put(&current.owner.to_string(), &current)?)
+            })
+        })
+        .await
     }
 
     async fn bring_up(&self, instance: Instance) -> Result<(), Error> {
@@ -135,7 +154,7 @@ impl Control {
     ) -> Result<Option<Container>, Error> {
         let cookie = self.editor_cookie(instance);
         let deadline = Instant::now() + READY_WITHIN;
-        while self.still_wanted(instance).await? {
+        while self.still_wanted(instance) {
             let here = self.living(&container.id).await?;
             let look_again = Instant::now() + LOOK_EVERY;
             while Instant::now() < look_again {
@@ -156,23 +175,14 @@ impl Control {
     }
 
     /// Also not wanted any more is this start when somebody asked for another one meanwhile.
-    async fn still_wanted(&self, instance: &Instance) -> Result<bool, Error> {
-        let (key, id, generation, restart) = (
-            instance.owner.to_string(),
-            instance.id.clone(),
-            instance.generation,
-            instance.restart,
-        );
-        self.reading(move |view| {
-            let current = view.get::<Instance>(&key)?;
-            Ok(current.is_some_and(|current| {
-                current.id == id
-                    && current.generation == generation
-                    && current.desired == Desired::Running
-                    && current.restart == restart
-            }))
+    fn still_wanted(&self, instance: &Instance) -> bool {
+        let current = self.publisher.instance(&instance.owner.to_string());
+        current.is_some_and(|current| {
+            current.id == instance.id
+                && current.generation == instance.generation
+                && current.desired == Desired::Running
+                && current.restart == instance.restart
         })
-        .await
     }
 
     /// The container as it is now; an error when it ended.
@@ -239,15 +249,10 @@ impl Control {
                     .filter(|current| current.desired == Desired::Removed)
                     .ok_or_else(|| overtaken(&instance))?;
                 tx.remove::<Instance>(&current.owner.to_string())?;
-                let released = Released {
-                    address: current.address,
-                    at: now,
-                };
-                Ok(tx.put(&released.address.to_string(), &released)?)
+                Ok(lease::release(tx, &current, now)?)
             })
         })
-        .await?;
-        self.publish()
+        .await
     }
 
     async fn saw(
@@ -294,8 +299,7 @@ impl Control {
     async fn observe(&self, instance: &Instance, seen: Observed) -> Result<(), Error> {
         let instance = instance.clone();
         self.note(move |tx| put_observed(tx, &instance, &seen))
-            .await?;
-        self.publish()
+            .await
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tempfile::TempDir;
@@ -147,7 +146,8 @@ impl Front {
         let session = Arc::new(LiveSession::new(
             self.id().parse().unwrap(),
             user.parse().unwrap(),
-            Timestamp::now(),
+            Duration::ZERO,
+            tokio::time::Instant::now(),
         ));
         let hash = token::hash(token.expose());
         self.sessions.lock().insert(hash, Arc::clone(&session));

@@ -32,26 +32,33 @@ pub(crate) struct World {
 impl World {
     /// A machine with nobody's instance on it, and an appliance that knows these people.
     pub(crate) fn with(users: &[&str]) -> Self {
-        let settings = settings(users);
+        let mut world = Self::asleep(Store::in_memory(identity).unwrap(), users, |_| ());
+        world.start();
+        world
+    }
+
+    /// The same with a store of the test's own and other settings; nothing happens by itself until
+    /// `start`.
+    pub(crate) fn asleep(
+        store: Store,
+        users: &[&str],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = settings(users);
+        change(&mut settings);
         let fake = Fake::new(settings.subnet);
-        let identity = || Identity {
-            appliance: "00000000000000ff".parse().unwrap(),
-            editor_key: Secret::new("key"),
-        };
-        let store = Arc::new(Store::in_memory(identity).unwrap());
+        let store = Arc::new(store);
         let control = control(&store, &fake, &settings);
-        let mut world = Self {
+        Self {
             fake,
             control,
             store,
             settings,
             reconciler: None,
-        };
-        world.start();
-        world
+        }
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let reconciler = Reconciler::new(Arc::clone(&self.control));
         self.reconciler = Some(TaskTracker::new().spawn(reconciler.run(CancellationToken::new())));
     }
@@ -75,6 +82,12 @@ impl World {
     pub(crate) fn start_again_with(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
         self.start_again();
+    }
+
+    /// The next process finds another store, such as a copy from yesterday.
+    pub(crate) fn restore(&mut self, store: Store) {
+        assert!(self.reconciler.is_none(), "the old process lives");
+        self.store = Arc::new(store);
     }
 
     /// How many entries the audit log has.
@@ -136,6 +149,13 @@ impl Drop for World {
         if let Some(reconciler) = self.reconciler.take() {
             reconciler.abort();
         }
+    }
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity {
+        appliance: "00000000000000ff".parse().unwrap(),
+        editor_key: Secret::new("key"),
     }
 }
 

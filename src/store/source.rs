@@ -1,0 +1,159 @@
+//! Where the records are: a file or a backend, and how it is opened without harm.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, StorageBackend};
+
+use crate::store::overlay::Overlay;
+use crate::store::schema::VERSION;
+use crate::store::{StoreError, migrate};
+
+type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+pub(super) enum Source {
+    File(PathBuf),
+    Backend(Open),
+}
+
+impl Source {
+    pub(super) fn backend<B: StorageBackend>(make: impl Fn() -> B + Send + Sync + 'static) -> Self {
+        Self::Backend(Box::new(move || {
+            Database::builder().create_with_backend(make())
+        }))
+    }
+
+    /// For the first time: a file that cannot be used is refused before anything is written to it,
+    /// and one of an older version is copied before it is changed.
+    pub(super) fn open_first(&self) -> Result<Database, StoreError> {
+        if let Self::File(path) = self {
+            let unprepared = |error: io::Error| {
+                StoreError::Failed(format!("cannot prepare {}: {error}", path.display()))
+            };
+            prepare_dir(path).map_err(unprepared)?;
+            if let Some(older) = look(path)? {
+                keep_copy(path, older).map_err(|error| {
+                    StoreError::Failed(format!(
+                        "no copy of {} could be made before it is changed: {error}",
+                        path.display()
+                    ))
+                })?;
+            }
+            prepare_file(path).map_err(unprepared)?;
+        }
+        self.open(Database::create)
+    }
+
+    /// After a failure. A file that is gone by now is not made anew.
+    pub(super) fn open_again(&self) -> Result<Database, StoreError> {
+        self.open(Database::open)
+    }
+
+    fn open(
+        &self,
+        by: impl FnOnce(PathBuf) -> Result<Database, DatabaseError>,
+    ) -> Result<Database, StoreError> {
+        match self {
+            Self::File(path) => by(path.clone()).map_err(|error| in_words(path, error)),
+            Self::Backend(open) => open().map_err(|error| match error {
+                DatabaseError::Storage(redb::StorageError::Io(error)) => {
+                    StoreError::Failed(error.to_string())
+                }
+                other => StoreError::Refused(format!("cannot open the store: {other}")),
+            }),
+        }
+    }
+}
+
+fn in_words(path: &Path, error: DatabaseError) -> StoreError {
+    let file = path.display();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
+        DatabaseError::UpgradeRequired(version) => StoreError::Refused(format!(
+            "{file} has file format {version}, which this version cannot read"
+        )),
+        // Not the file's fault: a full disk, a missing right.
+        DatabaseError::Storage(redb::StorageError::Io(error))
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            StoreError::Failed(format!("cannot open {file}: {error}"))
+        }
+        other => StoreError::Refused(format!(
+            "{file} is damaged or no store of ours ({other}): put a copy of it back"
+        )),
+    }
+}
+
+/// Looks at the file without a change to it. Says its schema if that is an older one; everything
+/// that cannot be used is an error.
+fn look(path: &Path) -> Result<Option<u32>, StoreError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(in_words(path, error.into())),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(in_words(path, error.into())),
+    }
+    let overlay = Overlay::new(file).map_err(|error| in_words(path, error.into()))?;
+    if overlay.len().is_ok_and(|len| len == 0) {
+        return Ok(None);
+    }
+    // Damage anywhere is found here; redb may panic on it later.
+    let db = Database::builder()
+        .set_check_integrity_on_open(true)
+        .create_with_backend(overlay)
+        .map_err(|error| in_words(path, error))?;
+    Ok(migrate::known_version(&db)?.filter(|version| *version < VERSION))
+}
+
+/// `thon.redb.v1` and so on: what an older program can start from again.
+fn keep_copy(path: &Path, version: u32) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".v{version}"));
+    let copy = PathBuf::from(&name);
+    name.push(".part");
+    let part = PathBuf::from(name);
+    // Left by somebody who was killed while writing it.
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&part)?;
+    io::copy(&mut File::open(path)?, &mut to)?;
+    to.sync_all()?;
+    fs::rename(&part, &copy)?;
+    if let Some(dir) = path.parent() {
+        File::open(dir)?.sync_all()?;
+    }
+    tracing::info!(copy = %copy.display(), "the store as it was before the upgrade is kept");
+    Ok(())
+}
+
+fn prepare_dir(path: &Path) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn prepare_file(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
