@@ -5,4 +5,5 @@ pub(crate) mod contract;
 pub(crate) mod doors;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod sources;
 pub(crate) mod world;
