@@ -1,11 +1,11 @@
 //! Invites: list, create, rotate, revoke.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 
 use super::error::Refusal;
-use super::extract::{Body, Owner};
+use super::extract::{Body, Id, Owner};
 use super::{AdminState, view};
 use crate::api::{CreateInvitesRequest, InviteList, NewInviteList, NewInviteView};
 use crate::domain::audit::Actor;
@@ -43,9 +43,8 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Id(id): Id<InviteId>,
 ) -> Result<StatusCode, Refusal> {
-    let id: InviteId = id.parse().map_err(|e| Refusal::field("id", &e))?;
     state.control.revoke_invite(&id, Actor::Control).await?;
     Ok(StatusCode::NO_CONTENT)
 }
