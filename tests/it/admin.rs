@@ -172,8 +172,11 @@ async fn a_link_is_shown_when_it_is_made_and_never_again() {
         made.json()["invites"][0]["url"],
         format!("https://thon.example/join/{code}")
     );
-    let list = get(&router, "/api/invites").await;
+    let list = get(&router, "/api/invites?page_size=1").await;
     assert!(!list.text.contains(&code));
+    let list: api::InviteList = serde_json::from_str(&list.text).unwrap();
+    assert_eq!((list.total, list.invites.len()), (1, 1));
+    assert_eq!(list.invites[0].user.as_str(), "alice");
     let rotated = post(&router, "/api/invites/red/alice/rotate", "").await;
     assert_eq!(rotated.status, 201);
     assert_ne!(rotated.json()["code"], json!(code));
