@@ -21,6 +21,7 @@ mod identity;
 mod portal;
 mod proxying;
 mod recovery;
+mod refusals;
 mod runtime;
 mod support;
 mod websocket;
