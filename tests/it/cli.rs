@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::support::doors::House;
-use crate::support::sources::{between, section, text};
+use crate::support::sources::{agree, between, section, text};
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -221,5 +221,8 @@ async fn every_command_is_in_the_documents_and_no_other_one() {
         .filter(|command| !["instances", "invites", "ca"].contains(command))
         .map(str::to_owned)
         .collect();
-    assert_eq!(commands, documented);
+    agree(
+        (&commands, "not in docs/api.md, *The command for programs*"),
+        (&documented, "docs/api.md has commands that are not there"),
+    );
 }

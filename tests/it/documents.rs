@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::architecture::FLOORS;
-use crate::support::sources::{between, root, rust_files, section, sources, text};
+use crate::support::sources::{agree, between, root, rust_files, section, sources, text};
 
 const MAP: &str = "ARCHITECTURE.md";
 const OPERATING: &str = "docs/operating.md";
@@ -35,10 +35,9 @@ fn every_health_code_says_what_to_do_and_none_is_made_up() {
         .filter_map(|row| row.strip_prefix("| `"))
         .flat_map(|row| health_codes(row.split('`').next().unwrap_or_default()))
         .collect();
-    assert!(!given.is_empty());
-    assert_eq!(
-        given, explained,
-        "the program's codes, and the table *Health* of {OPERATING}"
+    agree(
+        (&given, "not in docs/operating.md, *Health*"),
+        (&explained, "docs/operating.md explains what nobody reports"),
     );
 }
 
@@ -119,5 +118,87 @@ fn every_file_that_a_recipe_names_is_there() {
             .iter()
             .any(|end| root().join(format!("{path}{end}")).exists());
         assert!(is_there, "{RECIPES} names {path}");
+    }
+}
+
+/// The dotted names before a `=` in a line of the log.
+fn log_fields(text: &str, separator: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '.' || c == '_';
+    text.match_indices(separator)
+        .map(|(at, _)| {
+            text[..at]
+                .rsplit(|c| !is_name(c))
+                .next()
+                .unwrap_or_default()
+        })
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_access_line_in_the_documents_has_the_fields_of_the_real_one() {
+    let source = text("src/proxy/access_log.rs");
+    let event = source
+        .split_once("tracing::event!(")
+        .and_then(|(_, rest)| rest.split_once("\"request\""))
+        .unwrap()
+        .0;
+    let operating = text(OPERATING);
+    let example = section(&operating, "## Logs")
+        .lines()
+        .find(|line| line.contains(" INFO request "))
+        .unwrap();
+    agree(
+        (
+            &log_fields(event, " = "),
+            "not in the line of docs/operating.md, *Logs*",
+        ),
+        (
+            &log_fields(example, "="),
+            "docs/operating.md shows what is not logged",
+        ),
+    );
+}
+
+#[test]
+fn every_promise_of_a_runtime_has_a_rule_in_the_contract() {
+    let port = text("src/runtime.rs");
+    let contract = text("tests/it/support/contract.rs");
+    let methods: Vec<&str> = port
+        .split("fn ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("(&self").map(|(name, _)| name))
+        .collect();
+    assert!(methods.len() > 10, "{methods:?}");
+    for method in methods {
+        assert!(
+            contract.contains(&format!(".{method}(")),
+            "tests/it/support/contract.rs says nothing of `{method}`"
+        );
+    }
+}
+
+#[test]
+fn every_action_of_the_plan_is_in_its_table_of_tests() {
+    let plan = text("src/control/plan.rs");
+    let table = text("src/control/plan/tests.rs");
+    let actions = plan
+        .split_once("pub fn instance(&self)")
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .unwrap()
+        .0;
+    let actions: Vec<&str> = actions
+        .split("Self::")
+        .skip(1)
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    assert!(actions.len() > 5, "{actions:?}");
+    for action in actions {
+        let is_there = table.contains(&format!("Action::{action}("));
+        assert!(
+            is_there,
+            "src/control/plan/tests.rs never expects `{action}`"
+        );
     }
 }

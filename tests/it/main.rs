@@ -20,6 +20,7 @@ mod hardening;
 mod identity;
 mod portal;
 mod proxying;
+mod records;
 mod recovery;
 mod refusals;
 mod runtime;

@@ -1,5 +1,6 @@
 //! What the sources and the documents say, for rules that nobody can forget to test.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,18 @@ pub(crate) fn routes(source: &str) -> Vec<(String, String)> {
     }
     assert!(!found.is_empty(), "no route was found");
     found
+}
+
+/// Two lists of the same things: what is in one of them only, with the words for it.
+pub(crate) fn agree<T: Ord + std::fmt::Debug>(
+    (program, only_program): (&BTreeSet<T>, &str),
+    (documents, only_documents): (&BTreeSet<T>, &str),
+) {
+    let missing: Vec<&T> = program.difference(documents).collect();
+    let invented: Vec<&T> = documents.difference(program).collect();
+    assert!(missing.is_empty(), "{only_program}: {missing:?}");
+    assert!(invented.is_empty(), "{only_documents}: {invented:?}");
+    assert!(!program.is_empty(), "nothing was found");
 }
 
 #[test]
