@@ -73,31 +73,32 @@ pub fn public_admin_router(state: AdminState) -> Router {
 }
 
 fn instance_routes() -> Router<AdminState> {
-    const ONE: &str = "/api/instances/{group}/{user}";
-    let on = |action: &str| format!("{ONE}/{action}");
+    let start = |s, o| instances::want(s, o, Desired::Running);
+    let stop = |s, o| instances::want(s, o, Desired::Stopped);
+    let pause = |s, o| instances::want(s, o, Desired::Paused);
     Router::new()
         .route("/api/instances", get(instances::list))
-        .route(ONE, get(instances::show).delete(instances::remove))
         .route(
-            &on("start"),
-            post(|s, o| instances::want(s, o, Desired::Running)),
+            "/api/instances/{group}/{user}",
+            get(instances::show).delete(instances::remove),
+        )
+        .route("/api/instances/{group}/{user}/start", post(start))
+        .route("/api/instances/{group}/{user}/resume", post(start))
+        .route("/api/instances/{group}/{user}/stop", post(stop))
+        .route("/api/instances/{group}/{user}/pause", post(pause))
+        .route(
+            "/api/instances/{group}/{user}/restart",
+            post(instances::restart),
         )
         .route(
-            &on("resume"),
-            post(|s, o| instances::want(s, o, Desired::Running)),
+            "/api/instances/{group}/{user}/recreate",
+            post(instances::recreate),
         )
+        .route("/api/instances/{group}/{user}/logs", get(instances::logs))
         .route(
-            &on("stop"),
-            post(|s, o| instances::want(s, o, Desired::Stopped)),
+            "/api/instances/{group}/{user}/password",
+            post(instances::password),
         )
-        .route(
-            &on("pause"),
-            post(|s, o| instances::want(s, o, Desired::Paused)),
-        )
-        .route(&on("restart"), post(instances::restart))
-        .route(&on("recreate"), post(instances::recreate))
-        .route(&on("logs"), get(instances::logs))
-        .route(&on("password"), post(instances::password))
 }
 
 /// What both routers have: liveness, readiness, and refusals in the envelope.

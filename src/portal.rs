@@ -16,6 +16,7 @@
 //!   service worker or a database of bob's is not there when alice arrives.
 
 mod agent;
+mod asked;
 mod assets;
 mod attempts;
 mod ca;

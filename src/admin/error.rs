@@ -1,7 +1,7 @@
 //! The one place where errors become statuses and envelopes.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
@@ -53,18 +53,19 @@ impl From<Error> for Refusal {
     }
 }
 
-/// 400 for what is no JSON, 413 for too much of it, 415 for something else, 422 for the wrong shape.
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "invalid", rejection.body_text())
-    }
+/// 400 for what cannot be read, 413 for too much of it, 422 for the wrong shape: axum's own statuses
+/// and words, in the envelope.
+macro_rules! unreadable {
+    ($($rejection:ty),*) => {
+        $(impl From<$rejection> for Refusal {
+            fn from(rejection: $rejection) -> Self {
+                Self::new(rejection.status(), "invalid", rejection.body_text())
+            }
+        })*
+    };
 }
 
-impl From<QueryRejection> for Refusal {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), "invalid", rejection.body_text())
-    }
-}
+unreadable!(BytesRejection, JsonRejection, PathRejection, QueryRejection);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {

@@ -1,6 +1,9 @@
 //! What handlers take from a request, with refusals in the envelope.
 
-use axum::extract::rejection::JsonRejection;
+use std::str::FromStr;
+
+use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::StatusCode;
 use http::request::Parts;
@@ -9,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::AdminState;
 use super::error::Refusal;
-use crate::domain::id::UserRef;
+use crate::domain::id::{ParseError, UserRef};
 
 /// The participant that the path names.
 pub(super) struct Owner(pub(super) UserRef);
@@ -18,14 +21,23 @@ impl FromRequestParts<AdminState> for Owner {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
-        let Path((group, user)) = Path::<(String, String)>::from_request_parts(parts, state)
-            .await
-            .map_err(|rejection| {
-                Refusal::new(StatusCode::BAD_REQUEST, "invalid", rejection.body_text())
-            })?;
+        let Path((group, user)) =
+            Path::<(String, String)>::from_request_parts(parts, state).await?;
         let group = group.parse().map_err(|e| Refusal::field("group", &e))?;
         let user = user.parse().map_err(|e| Refusal::field("user", &e))?;
         Ok(Self(UserRef::new(group, user)))
+    }
+}
+
+/// The identifier that the path names.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr<Err = ParseError>> FromRequestParts<AdminState> for Id<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await?;
+        id.parse().map(Self).map_err(|e| Refusal::field("id", &e))
     }
 }
 
@@ -36,23 +48,30 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &AdminState) -> Result<Self, Refusal> {
-        let body = axum::body::Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                Refusal::new(rejection.status(), "invalid", rejection.body_text())
-            })?;
+        let body = Bytes::from_request(request, state).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
-        let axum::Json(value) =
-            axum::Json::<T>::from_bytes(&body).map_err(|rejection: JsonRejection| rejection)?;
+        let Json(value) = Json::<T>::from_bytes(&body)?;
         Ok(Self(value))
+    }
+}
+
+/// What the query says, each part of which has a default.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<AdminState> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
+        let Query(asked) = Query::from_request_parts(parts, state).await?;
+        Ok(Self(asked))
     }
 }
 
 /// `?page=…&page_size=…`, as in the original: pages count from 1 and hold 50 unless told.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Page {
     pub(super) page: usize,
     pub(super) page_size: usize,
@@ -86,7 +105,7 @@ impl FromRequestParts<AdminState> for Page {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
-        let Query(page) = Query::<Self>::from_request_parts(parts, state).await?;
+        let Asked(page) = Asked::<Self>::from_request_parts(parts, state).await?;
         if page.page < 1 || !(1..=PAGE_SIZE_MAX).contains(&page.page_size) {
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

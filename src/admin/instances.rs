@@ -1,13 +1,13 @@
 //! Instances: list, change what is wanted of them, launch, clean up.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::AdminState;
 use super::error::Refusal;
-use super::extract::{Body, Owner, Page};
+use super::extract::{Asked, Body, Owner, Page};
 use crate::api::{
     CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LeftView, LogsView,
     PasswordView,
@@ -72,7 +72,7 @@ pub(super) async fn restart(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Tail {
     lines: usize,
 }
@@ -89,9 +89,8 @@ const LOG_LINES_MAX: usize = 10_000;
 pub(super) async fn logs(
     State(state): State<AdminState>,
     Owner(user): Owner,
-    tail: Result<Query<Tail>, axum::extract::rejection::QueryRejection>,
+    Asked(tail): Asked<Tail>,
 ) -> Answer<LogsView> {
-    let Query(tail) = tail?;
     let lines = tail.lines.min(LOG_LINES_MAX);
     let lines = state.control.logs(&user, lines).await?;
     Ok(Json(LogsView { lines }))

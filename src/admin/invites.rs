@@ -1,20 +1,29 @@
 //! Invites: list, create, rotate, revoke.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 
 use super::error::Refusal;
-use super::extract::{Body, Owner};
+use super::extract::{Body, Id, Owner, Page};
 use super::{AdminState, view};
 use crate::api::{CreateInvitesRequest, InviteList, NewInviteList, NewInviteView};
 use crate::domain::audit::Actor;
 use crate::domain::id::InviteId;
 
-pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<InviteList>, Refusal> {
-    let invites = state.control.invites().await?;
-    let invites = invites.into_iter().map(view::invite).collect();
-    Ok(Json(InviteList { invites }))
+pub(super) async fn list(
+    State(state): State<AdminState>,
+    page: Page,
+) -> Result<Json<InviteList>, Refusal> {
+    let all = state.control.invites().await?;
+    let total = all.len();
+    let shown = page.cut(all).into_iter();
+    Ok(Json(InviteList {
+        invites: shown.map(view::invite).collect(),
+        total,
+        page: page.page,
+        page_size: page.page_size,
+    }))
 }
 
 /// Links for those who have none; the answer is the only time that they are shown.
@@ -43,9 +52,8 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Id(id): Id<InviteId>,
 ) -> Result<StatusCode, Refusal> {
-    let id: InviteId = id.parse().map_err(|e| Refusal::field("id", &e))?;
     state.control.revoke_invite(&id, Actor::Control).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -32,9 +32,13 @@ impl NewInviteView {
     }
 }
 
+/// One page, ordered by group and user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteList {
     pub invites: Vec<InviteView>,
+    pub total: usize,
+    pub page: usize,
+    pub page_size: usize,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -7,9 +7,6 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::secret::Secret;
 use crate::domain::session::TokenHash;
 
-/// Characters of a token: 32 random bytes in base64url.
-pub const TOKEN_LEN: usize = 43;
-
 /// Characters of an invite's code: 18 random bytes (144 bits) in base64url.
 pub const INVITE_CODE_LEN: usize = 24;
 
@@ -78,7 +75,8 @@ mod tests {
 
     #[test]
     fn tokens_have_their_length_and_never_repeat() {
-        assert_eq!(session_token().expose().len(), TOKEN_LEN);
+        // 32 random bytes in base64url.
+        assert_eq!(session_token().expose().len(), 43);
         assert_eq!(invite_code().expose().len(), INVITE_CODE_LEN);
         assert_ne!(session_token(), session_token());
         assert_eq!(random_id().len(), 16);

@@ -20,6 +20,9 @@ use crate::api::ErrorEnvelope;
 /// Larger answers are a mistake.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// As many as the appliance gives at a time.
+const PAGE_SIZE: usize = 200;
+
 /// Longer than the slowest call, a restart that waits for the editor to end.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 
@@ -36,6 +39,25 @@ impl Client {
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         read(&self.call(Method::GET, path, Bytes::new()).await?)
+    }
+
+    /// Every page of a list; `open` takes a page's items out, with how many there are in all.
+    pub(super) async fn every<L: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        open: impl Fn(L) -> (Vec<T>, usize),
+    ) -> Result<Vec<T>, Failure> {
+        let mut all = Vec::new();
+        for page in 1.. {
+            let target = format!("{path}?page={page}&page_size={PAGE_SIZE}");
+            let (items, total) = open(self.get(&target).await?);
+            let is_last = items.is_empty() || all.len() + items.len() >= total;
+            all.extend(items);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Without anything to say in the body.

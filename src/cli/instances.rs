@@ -140,20 +140,9 @@ fn path(user: &UserRef, rest: &str) -> String {
     format!("/api/instances/{user}{rest}")
 }
 
-/// Every page of them.
 pub(super) async fn all(client: &Client) -> Result<Vec<InstanceView>, Failure> {
-    let mut views = Vec::new();
-    for page in 1.. {
-        let list: InstanceList = client
-            .get(&format!("/api/instances?page={page}&page_size=200"))
-            .await?;
-        let is_last = list.instances.is_empty() || views.len() + list.instances.len() >= list.total;
-        views.extend(list.instances);
-        if is_last {
-            break;
-        }
-    }
-    Ok(views)
+    let open = |list: InstanceList| (list.instances, list.total);
+    client.every("/api/instances", open).await
 }
 
 pub(super) fn words(views: &[InstanceView], now: Timestamp) -> String {
@@ -181,19 +170,14 @@ pub(super) fn words(views: &[InstanceView], now: Timestamp) -> String {
 
 fn details(view: &InstanceView) -> String {
     let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
-    let word = |value: serde_json::Result<serde_json::Value>| {
-        value.map_or(String::new(), |value| {
-            value.as_str().unwrap_or_default().to_owned()
-        })
-    };
     let facts = [
         ("instance", view.owner().to_string()),
         ("id", view.id.to_string()),
         ("state", format!("{} since {}", view.state, view.since)),
-        ("wanted", word(serde_json::to_value(view.desired))),
+        ("wanted", view.desired.to_string()),
         ("reason", view.reason.clone().unwrap_or("-".to_owned())),
         ("url", view.url.clone()),
-        ("access", word(serde_json::to_value(view.access))),
+        ("access", view.access.to_string()),
         ("image", view.image.clone()),
         ("generation", view.generation.to_string()),
         ("sockets", view.open_sockets.to_string()),

@@ -39,11 +39,10 @@ pub(super) async fn perform(context: &Context<'_>, args: Args) -> Result<(), Fai
     let client = context.client()?;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
-            let list: InviteList = client.get("/api/invites").await?;
+            let open = |list: InviteList| (list.invites, list.total);
+            let invites = client.every("/api/invites", open).await?;
             let now = Timestamp::now();
-            context
-                .output
-                .show(&list.invites, |invites| words(invites, now))
+            context.output.show(&invites, |invites| words(invites, now))
         }
         Action::Create { group } => {
             let wish = CreateInvitesRequest { group };

@@ -26,6 +26,16 @@ pub enum Access {
     Open,
 }
 
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Password => "password",
+            Self::Open => "open",
+        })
+    }
+}
+
 /// What the organizer wants an instance to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +46,17 @@ pub enum Desired {
     Running,
     /// The container is kept, with what was installed in it.
     Stopped,
+}
+
+impl fmt::Display for Desired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "paused",
+            Self::Removed => "removed",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        })
+    }
 }
 
 /// What an instance was last seen doing.
@@ -202,4 +223,39 @@ pub enum ContainerState {
     },
     /// Restarting, being removed, or a word that we do not know.
     Other(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People read the word that programs read and records keep.
+    fn is_its_word(value: &(impl fmt::Display + Serialize)) {
+        assert_eq!(serde_json::to_value(value).unwrap(), value.to_string());
+    }
+
+    #[test]
+    fn a_word_is_the_same_for_people_programs_and_records() {
+        for access in [Access::Owner, Access::Password, Access::Open] {
+            is_its_word(&access);
+        }
+        for desired in [
+            Desired::Paused,
+            Desired::Removed,
+            Desired::Running,
+            Desired::Stopped,
+        ] {
+            is_its_word(&desired);
+        }
+        for phase in [
+            Phase::Pending,
+            Phase::Starting,
+            Phase::Ready,
+            Phase::Paused,
+            Phase::Stopped,
+            Phase::Failed,
+        ] {
+            is_its_word(&phase);
+        }
+    }
 }

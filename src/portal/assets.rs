@@ -1,7 +1,7 @@
 //! The style sheet, script and icon, embedded, with a tag that says when they changed.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
+use super::asked::Word;
 use super::fault::Fault;
 
 const FILES: [(&str, &str, &[u8]); 5] = [
@@ -78,7 +79,7 @@ impl Assets {
 
 pub(super) async fn serve(
     State(shared): State<Shared>,
-    Path(file): Path<String>,
+    Word(file): Word,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     let tags = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());

@@ -14,6 +14,7 @@ pub(super) enum Fault {
     Control(Error),
     /// The request was not made by a form of ours.
     ForeignForm,
+    FormTooLarge,
     MethodNotAllowed,
     /// The plain listener was asked by a proxy that has ended TLS.
     Misdirected,
@@ -84,6 +85,11 @@ impl Fault {
                 "That did not come from this page",
                 "For your safety, changes are accepted only from this site's own forms. \
                  Open the page in a current browser, in a tab of its own, and try again.",
+            ),
+            Self::FormTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That form is too large",
+                "Send no more than the page asks for.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,

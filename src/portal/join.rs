@@ -1,7 +1,6 @@
 //! Signing in with an invite: whose it is on GET, the session on POST.
 
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use http::StatusCode;
 use http::header::{HeaderName, SET_COOKIE};
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Shared;
+use super::asked::{Fields, Wish, Word};
 use super::fault::Fault;
 use super::next::Next;
 use super::own_form::OwnForm;
@@ -17,17 +17,6 @@ use super::visit::{Viewer, Visit};
 use crate::auth::{cookie, token};
 use crate::control::Error;
 use crate::domain::id::UserRef;
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Wish {
-    next: Option<String>,
-}
-
-impl Wish {
-    pub(super) fn next(&self) -> Next {
-        Next::parse(self.next.as_deref())
-    }
-}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct SignInForm {
@@ -39,8 +28,8 @@ pub(super) struct SignInForm {
 pub(super) async fn ask(
     State(shared): State<Shared>,
     visit: Visit,
-    Path(code): Path<String>,
-    Query(wish): Query<Wish>,
+    Word(code): Word,
+    wish: Wish,
 ) -> Result<Response, Fault> {
     let user = owner_of(&shared, &visit, &code).await?;
     let next = wish.next();
@@ -55,10 +44,9 @@ pub(super) async fn accept(
     State(shared): State<Shared>,
     _: OwnForm,
     visit: Visit,
-    Path(code): Path<String>,
-    form: Result<Form<Wish>, FormRejection>,
+    Word(code): Word,
+    Fields(wish): Fields<Wish>,
 ) -> Result<Response, Fault> {
-    let Form(wish) = form.map_err(|_| Fault::BadForm)?;
     redeem(&shared, &visit, &code, &wish.next()).await
 }
 
@@ -67,9 +55,8 @@ pub(super) async fn sign_in(
     State(shared): State<Shared>,
     _: OwnForm,
     visit: Visit,
-    form: Result<Form<SignInForm>, FormRejection>,
+    Fields(form): Fields<SignInForm>,
 ) -> Result<Response, Fault> {
-    let Form(form) = form.map_err(|_| Fault::BadForm)?;
     let code = code_in(&form.code);
     let next = Next::parse(form.next.as_deref());
     if let Some(viewer) = &visit.viewer {

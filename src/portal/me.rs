@@ -1,21 +1,23 @@
 //! The participant's own page: their instance, their signed-in browsers, and the way out.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
+use super::asked::{Wish, Word};
 use super::fault::Fault;
-use super::join::{self, Wish};
+use super::join;
 use super::own_form::OwnForm;
 use super::pages::{self, BrowserRow, Card, Home, SignIn};
 use super::standing::Standing;
 use super::visit::{Viewer, Visit};
+use crate::api::{ErrorEnvelope, HealthView};
 use crate::auth::cookie;
 use crate::control::{Error, InstanceStatus};
 use crate::domain::id::{SessionId, UserRef};
@@ -36,7 +38,7 @@ struct MyInstance {
 pub(super) async fn home(
     State(shared): State<Shared>,
     visit: Visit,
-    Query(wish): Query<Wish>,
+    wish: Wish,
 ) -> Result<Response, Fault> {
     let next = wish.next();
     let Some(viewer) = visit.viewer else {
@@ -88,10 +90,12 @@ pub(super) async fn instance(
     visit: Visit,
 ) -> Result<Response, Fault> {
     let Some(viewer) = visit.viewer else {
-        return Ok(refusal(StatusCode::UNAUTHORIZED, "signed_out"));
+        let refusal = ErrorEnvelope::new("signed_out", "you are not signed in");
+        return Ok((StatusCode::UNAUTHORIZED, Json(refusal)).into_response());
     };
     let Some(status) = own_instance(&shared, &viewer.user).await? else {
-        return Ok(refusal(StatusCode::NOT_FOUND, "not_found"));
+        let refusal = ErrorEnvelope::new("not_found", "there is no instance for you yet");
+        return Ok((StatusCode::NOT_FOUND, Json(refusal)).into_response());
     };
     let (desired, observed) = (status.instance.desired, status.instance.observed);
     let mine = MyInstance {
@@ -103,15 +107,6 @@ pub(super) async fn instance(
         moving: Standing::of(desired, observed.phase).moving,
     };
     Ok(Json(mine).into_response())
-}
-
-fn refusal(status: StatusCode, code: &str) -> Response {
-    let message = match code {
-        "signed_out" => "you are not signed in",
-        _ => "there is no instance for you yet",
-    };
-    let body = json!({"error": {"code": code, "message": message}});
-    (status, Json(body)).into_response()
 }
 
 pub(super) async fn start(
@@ -132,7 +127,7 @@ pub(super) async fn end_session(
     State(shared): State<Shared>,
     _: OwnForm,
     visit: Visit,
-    Path(id): Path<String>,
+    Word(id): Word,
 ) -> Result<Redirect, Fault> {
     let id: SessionId = id.parse().map_err(|_| Fault::NotFound)?;
     if let Some(viewer) = &visit.viewer {
@@ -163,11 +158,7 @@ async fn end(shared: &Shared, visit: &Visit, viewer: &Viewer, id: &SessionId) ->
 }
 
 /// For monitoring from anywhere, so no word about what is wrong.
-pub(super) async fn health(State(shared): State<Shared>) -> Response {
-    let is_ok = shared
-        .control
-        .health()
-        .iter()
-        .all(|(_, health)| health.is_ok());
-    Json(json!({"status": if is_ok { "ok" } else { "degraded" }})).into_response()
+pub(super) async fn health(State(shared): State<Shared>) -> Json<Value> {
+    let view = HealthView::new(shared.control.health());
+    Json(json!({"status": view.status}))
 }

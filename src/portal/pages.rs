@@ -124,7 +124,6 @@ fn utc(at: &Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::standing::Standing;
     use super::*;
     use crate::domain::instance::{Desired, Phase};
 

@@ -1,5 +1,6 @@
 //! The organizers' door: what each call does, and how it refuses.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,8 +9,10 @@ use http::{Method, Request};
 use serde_json::json;
 use thon::admin::{control_router, public_admin_router};
 use thon::api;
+use thon::domain::instance::Desired;
 
 use crate::support::doors::{House, Page, call, who};
+use crate::support::sources::{agree, routes, section, text};
 use crate::support::world::PATIENCE;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
@@ -44,6 +47,69 @@ async fn eventually(router: &Router, path: &str, state: &str) {
     };
     let waited = tokio::time::timeout(PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{path} is not {state}");
+}
+
+/// Every call of the control API, from its router's source.
+fn calls() -> Vec<(Method, String)> {
+    let routes = routes(&text("src/admin.rs")).into_iter();
+    routes
+        .map(|(method, path)| (method.parse().unwrap(), path))
+        .collect()
+}
+
+fn readable((method, path): (Method, String)) -> String {
+    format!("{method} {path}")
+}
+
+/// The path with these names put in.
+fn naming(path: &str, user: &str, id: &str) -> String {
+    path.replace("{group}", "red")
+        .replace("{user}", user)
+        .replace("{id}", id)
+}
+
+#[test]
+fn every_call_is_in_the_documents_and_no_other_one() {
+    let document = text("docs/api.md");
+    let documented: BTreeSet<String> = section(&document, "## Calls")
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
+        .map(|call| {
+            let (method, target) = call.split_once(' ').unwrap();
+            format!("{method} {}", target.split('?').next().unwrap())
+        })
+        .collect();
+    agree(
+        (
+            &calls().into_iter().map(readable).collect(),
+            "not in docs/api.md, *Calls*",
+        ),
+        (&documented, "docs/api.md has calls that are not there"),
+    );
+}
+
+#[tokio::test]
+async fn every_call_that_names_something_refuses_what_is_not_there_and_what_is_no_name() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    let mut tried = 0;
+    for (method, path) in calls().into_iter().filter(|(_, path)| path.contains('{')) {
+        for (user, id, status) in [
+            ("nobody", "0123456789abcdef", 404),
+            ("Alice!", "zzz", 422),
+            ("%ff", "%ff", 400),
+        ] {
+            let path = naming(&path, user, id);
+            let page = ask(&router, method.clone(), &path, "").await;
+            assert_eq!(page.status, status, "{method} {path}: {}", page.text);
+            let envelope: api::ErrorEnvelope = serde_json::from_str(&page.text).unwrap();
+            assert_eq!(envelope.error.field.is_some(), status == 422, "{path}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
+    let untouched = house.control.instance(&who("red/alice")).await.unwrap();
+    assert_eq!(untouched.instance.desired, Desired::Running);
 }
 
 #[tokio::test]
@@ -115,8 +181,11 @@ async fn a_link_is_shown_when_it_is_made_and_never_again() {
         made.json()["invites"][0]["url"],
         format!("https://thon.example/join/{code}")
     );
-    let list = get(&router, "/api/invites").await;
+    let list = get(&router, "/api/invites?page_size=1").await;
     assert!(!list.text.contains(&code));
+    let list: api::InviteList = serde_json::from_str(&list.text).unwrap();
+    assert_eq!((list.total, list.invites.len()), (1, 1));
+    assert_eq!(list.invites[0].user.as_str(), "alice");
     let rotated = post(&router, "/api/invites/red/alice/rotate", "").await;
     assert_eq!(rotated.status, 201);
     assert_ne!(rotated.json()["code"], json!(code));
@@ -139,9 +208,17 @@ async fn every_refusal_is_an_envelope() {
         ("GET", "/api/instances/Red/alice", "", 422, "invalid"),
         ("GET", "/api/instances?page=0", "", 422, "invalid"),
         ("GET", "/api/instances?page=x", "", 400, "invalid"),
+        ("GET", "/api/instances?pagesize=5", "", 400, "invalid"),
         (
             "GET",
             "/api/instances/red/alice/logs?lines=x",
+            "",
+            400,
+            "invalid",
+        ),
+        (
+            "GET",
+            "/api/instances/red/alice/logs?tail=5",
             "",
             400,
             "invalid",
@@ -213,19 +290,19 @@ async fn the_network_gets_health_and_readiness_and_nothing_else() {
     );
     let router = public_admin_router(house.admin(None));
     assert_eq!(get(&router, "/ready").await.status, 200);
-    for path in [
-        "/",
-        "/api/status",
-        "/api/instances",
-        "/api/invites",
-        "/api/ca",
-        "/ca.crt",
-        "/docs",
-    ] {
-        for method in [Method::GET, Method::POST, Method::DELETE] {
-            assert_eq!(ask(&router, method, path, "").await.status, 404, "{path}");
-        }
+    let calls = calls().into_iter();
+    let mut refused: Vec<(Method, String)> = calls
+        .filter(|(_, path)| !matches!(path.as_str(), "/health" | "/ready"))
+        .map(|(method, path)| (method, naming(&path, "alice", "0123456789abcdef")))
+        .collect();
+    refused.extend(["/", "/docs", "/metrics"].map(|path| (Method::GET, path.to_owned())));
+    for (method, path) in refused {
+        let page = ask(&router, method.clone(), &path, "").await;
+        assert_eq!(page.status, 404, "{method} {path}");
+        assert_eq!(page.json()["error"]["code"], "not_found", "{method} {path}");
     }
+    let alice = house.control.instance(&who("red/alice")).await.unwrap();
+    assert_eq!(alice.instance.desired, Desired::Running);
 }
 
 #[tokio::test]

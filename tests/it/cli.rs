@@ -1,5 +1,6 @@
 //! The command line, as people and scripts run it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::support::doors::House;
+use crate::support::sources::{agree, between, section, text};
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -195,4 +197,51 @@ async fn a_configuration_that_is_not_valid_has_its_own_exit_code() {
         assert_eq!(code(&output), 64, "{command:?}: {}", talk(&output));
         assert!(talk(&output).starts_with("error: "));
     }
+}
+
+/// What `--help` lists below a command.
+async fn listed(dir: &Path, command: &[&str]) -> Vec<String> {
+    let output = thon(dir, &[command, &["--help"]].concat()).await;
+    assert_eq!(code(&output), 0, "{command:?}: {}", talk(&output));
+    let help = data(&output);
+    let Some((_, below)) = help.split_once("\nCommands:\n") else {
+        return Vec::new();
+    };
+    below
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn every_command_is_in_the_documents_and_no_other_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut commands = BTreeSet::new();
+    for name in listed(dir.path(), &[]).await {
+        let actions = listed(dir.path(), &[&name]).await;
+        let is_one = actions.is_empty();
+        commands.extend(actions.iter().map(|action| format!("{name} {action}")));
+        if is_one {
+            commands.insert(name);
+        }
+    }
+    let document = text("docs/api.md");
+    let documented: BTreeSet<String> = section(&document, "## The command for programs")
+        .split_once("| prints with `--json` |\n")
+        .unwrap()
+        .1
+        .lines()
+        .filter_map(|row| row.strip_prefix('|')?.split('|').next())
+        .flat_map(|cell| between(cell, '`'))
+        // What happens without an action is an action that has a name.
+        .filter(|command| !["instances", "invites", "ca"].contains(command))
+        .map(str::to_owned)
+        .collect();
+    agree(
+        (&commands, "not in docs/api.md, *The command for programs*"),
+        (&documented, "docs/api.md has commands that are not there"),
+    );
 }

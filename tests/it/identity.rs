@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use thon::control::{Browser, Error};
 use thon::domain::audit::Actor;
 use thon::domain::instance::Phase;
-use thon::domain::invite::SESSIONS_PER_INVITE_MAX;
-use thon::domain::session::IDLE_MAX;
+use thon::domain::invite::{Invite, SESSIONS_PER_INVITE_MAX};
+use thon::domain::session::{IDLE_MAX, Session};
 use tokio::time::Instant;
 
 use crate::support::world::World;
@@ -70,6 +70,22 @@ async fn a_code_signs_its_participant_in_and_is_never_stored() {
         again.is_empty(),
         "a link that was given cannot be shown again"
     );
+    let kept = everything_stored(&world);
+    for secret in [code.as_str(), signed_in.token.expose()] {
+        assert!(!kept.contains(secret), "{kept}");
+    }
+    assert!(kept.contains("invite.redeem"), "{kept}");
+}
+
+/// What the store keeps of invites, sessions and deeds, with its keys.
+fn everything_stored(world: &World) -> String {
+    let view = world.store.view().unwrap();
+    serde_json::json!([
+        view.all::<Invite>().unwrap(),
+        view.all::<Session>().unwrap(),
+        view.audit(usize::MAX).unwrap(),
+    ])
+    .to_string()
 }
 
 #[tokio::test]
@@ -130,11 +146,14 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
 #[tokio::test]
 async fn whoever_is_named_in_the_settings_can_be_given_a_link_before_any_launch() {
     let world = World::with(&[ALICE]);
-    world
-        .control
-        .rotate_invite(&ALICE.parse().unwrap(), Actor::Control)
-        .await
-        .unwrap();
+    let alice = ALICE.parse().unwrap();
+    let link = world.control.rotate_invite(&alice, Actor::Control);
+    let code = link.await.unwrap().code;
+    let invite = world.control.preview_invite(code.expose()).await.unwrap();
+    assert_eq!(invite.user, alice);
+    let stranger = "red/stranger".parse().unwrap();
+    let refused = world.control.rotate_invite(&stranger, Actor::Control);
+    assert!(matches!(refused.await, Err(Error::Missing { .. })));
 }
 
 #[tokio::test]

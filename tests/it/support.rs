@@ -8,4 +8,5 @@ pub(crate) mod frames;
 pub(crate) mod log;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod sources;
 pub(crate) mod world;

@@ -1,0 +1,113 @@
+//! Records that older versions wrote are read by this one: what is stored outlives the program.
+
+use std::collections::BTreeSet;
+
+use redb::TableHandle as _;
+use thon::domain::address::Released;
+use thon::domain::instance::{Desired, Instance, Phase};
+use thon::domain::invite::Invite;
+use thon::domain::session::Session;
+use thon::domain::user::{Group, Source, User};
+use thon::domain::workspace::{Mount, Workspace};
+use thon::store::schema::Record;
+
+use crate::support::sources::text;
+
+/// By table, as version 0.1.0 wrote them. A line is never changed: whoever changes a record adds one.
+const WRITTEN: &[(&str, &str)] = &[
+    (
+        "groups",
+        r#"{"name":"red","title":"The Reds","created_at":"2026-11-22T11:37:28.637647548Z"}"#,
+    ),
+    (
+        "users",
+        r#"{"name":"red/alice","email":null,"created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "users",
+        r#"{"name":"demo/bob","email":"bob@example.org","source":"command","created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "instances",
+        r#"{"id":"156dc055e5becc77","owner":"red/alice","desired":"running","access":"owner","image":"thon-sandbox:latest","workspace":"00000000000000bb","address":"10.201.0.2","generation":3,"observed":{"phase":"pending","container":null,"endpoint":null,"reason":null,"failures":0,"since":"2026-11-22T11:37:32Z"},"created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "instances",
+        r#"{"id":"156dc055e5becc77","owner":"red/alice","desired":"stopped","restart":true,"access":"password","image":"thon-sandbox:latest","workspace":"00000000000000bb","address":"10.201.0.2","generation":3,"observed":{"phase":"ready","container":"4f1c","endpoint":"10.201.0.2:8443","reason":"words","failures":2,"since":"2026-11-22T11:37:32Z"},"created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "workspaces",
+        r#"{"id":"00000000000000bb","owner":"red/alice","files":{"kind":"bind","path":"/srv/red/alice"},"home":{"kind":"volume","name":"thon-home-red-alice","workspace":"00000000000000bb"},"created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "workspaces",
+        r#"{"id":"00000000000000bb","owner":"red/alice","files":{"kind":"ephemeral"},"home":{"kind":"ephemeral"},"created_at":"2026-11-22T11:37:28Z"}"#,
+    ),
+    (
+        "invites",
+        r#"{"id":"1e2e7435d6de76db","user":"red/alice","created_at":"2026-11-22T11:37:28Z","last_used_at":null}"#,
+    ),
+    (
+        "sessions",
+        r#"{"id":"39181885af0796d9","user":"red/alice","invite":"1e2e7435d6de76db","created_at":"2026-11-22T11:37:28Z","last_seen_at":"2026-11-22T11:37:28Z","agent":"Firefox on Linux"}"#,
+    ),
+    (
+        "released_addresses",
+        r#"{"address":"10.201.0.2","at":"2026-11-22T11:37:28Z"}"#,
+    ),
+];
+
+fn read<R: Record>() -> Vec<R> {
+    let table = R::TABLE.name();
+    let rows = WRITTEN.iter().filter(|(name, _)| *name == table);
+    let rows: Vec<R> = rows
+        .map(|(_, json)| serde_json::from_str(json).unwrap_or_else(|e| panic!("{table}: {e}")))
+        .collect();
+    assert!(!rows.is_empty(), "{table} has no line here");
+    rows
+}
+
+#[test]
+fn what_an_older_version_wrote_is_read_as_it_was_meant() {
+    assert_eq!(read::<Group>()[0].title.as_deref(), Some("The Reds"));
+    let sources: Vec<Source> = read::<User>().iter().map(|user| user.source).collect();
+    assert_eq!(sources, [Source::File, Source::Command]);
+    let instances = read::<Instance>();
+    assert_eq!(
+        (instances[0].desired, instances[0].restart),
+        (Desired::Running, false)
+    );
+    assert_eq!(
+        (instances[1].observed.phase, instances[1].restart),
+        (Phase::Ready, true)
+    );
+    let workspaces = read::<Workspace>();
+    assert_eq!(
+        workspaces[0].files,
+        Mount::Bind {
+            path: "/srv/red/alice".into()
+        }
+    );
+    assert!(
+        matches!(&workspaces[0].home, Mount::Volume { name, .. } if name == "thon-home-red-alice")
+    );
+    assert_eq!(workspaces[1].home, Mount::Ephemeral);
+    assert_eq!(read::<Invite>()[0].user.to_string(), "red/alice");
+    assert_eq!(read::<Session>()[0].agent, "Firefox on Linux");
+    assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
+}
+
+#[test]
+fn no_table_is_forgotten_here() {
+    let schema = text("src/store/schema.rs");
+    let (_, records) = schema.split_once("\nrecords! {").unwrap();
+    let tables: BTreeSet<&str> = records
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.split('"').next())
+        .collect();
+    let here: BTreeSet<&str> = WRITTEN.iter().map(|(table, _)| *table).collect();
+    assert_eq!(
+        here, tables,
+        "add a record as it is written, and read it above"
+    );
+}
