@@ -57,8 +57,8 @@ pub(super) struct Issuer {
 }
 
 enum Source {
-    Own(Own),
-    Files(Files),
+    Own(Box<Own>),
+    Files(Box<Files>),
 }
 
 impl Issuer {
@@ -72,15 +72,12 @@ impl Issuer {
         )
         .context("the certificate authority cannot be used")?;
         let authority = Arc::new(authority);
-        let (source, first) = match early.0 {
-            Some((pair, provided)) => {
-                let (files, first) = Files::new(pair, provided, config);
-                (Source::Files(files), first)
-            }
-            None => {
-                let (own, first) = Own::new(Arc::clone(&authority), config, &wanted, now)?;
-                (Source::Own(own), first)
-            }
+        let (source, first) = if let Some((pair, provided)) = early.0 {
+            let (files, first) = Files::new(pair, provided, config);
+            (Source::Files(Box::new(files)), first)
+        } else {
+            let (own, first) = Own::new(Arc::clone(&authority), config, &wanted, now)?;
+            (Source::Own(Box::new(own)), first)
         };
         Ok(Self {
             authority,

@@ -45,6 +45,20 @@ pub(super) fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::
     Ok(())
 }
 
+/// What a command made as root in the directories of an appliance that runs as somebody else.
+pub(super) fn give_to_owner(directories: &[&Path], of: &Path) -> anyhow::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(of)?;
+    let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+    for directory in directories {
+        hand_over(directory, uid, gid)
+            .with_context(|| format!("cannot give {} to its owner", directory.display()))?;
+    }
+    Ok(())
+}
+
 fn become_user(user: &User, docker_socket: &Path) -> anyhow::Result<()> {
     let name = std::ffi::CString::new(user.name.as_str())?;
     let mut groups = getgrouplist(&name, user.gid)?;

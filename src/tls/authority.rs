@@ -145,6 +145,15 @@ impl Authority {
         pairs.join(":")
     }
 
+    fn leaf_time(&self, now: Timestamp) -> Validity {
+        let Validity { from, until } = self.validity;
+        let start = (now - BACKDATED).clamp(from, until);
+        Validity {
+            from: start,
+            until: (start + BACKDATED + LEAF_LIFETIME).min(until),
+        }
+    }
+
     /// A fresh leaf certificate for those of these names that the authority is permitted to sign for:
     /// with one more, verifiers would refuse it for all.
     ///
@@ -157,14 +166,10 @@ impl Authority {
     ) -> Result<(CertifiedKey, Current), TlsError> {
         let failed = |error: &dyn ToString| TlsError::Failed(error.to_string());
         let (permitted, left_out) = self.scope.split(names);
-        let from = (now - BACKDATED).clamp(self.validity.from, self.validity.until);
         let current = Current {
             names: names.clone(),
             left_out,
-            validity: Validity {
-                from,
-                until: (from + BACKDATED + LEAF_LIFETIME).min(self.validity.until),
-            },
+            validity: self.leaf_time(now),
         };
         let pair = KeyPair::generate().map_err(|error| failed(&error))?;
         let leaf = leaf_params(&permitted, current.validity)

@@ -26,7 +26,9 @@ const askTrust = async (place) => {
     show(place, "good", "This browser gets through. The secure page checks the rest.");
     go.classList.add("primary");
   } catch {
-    show(place, "bad", "Not trusted yet. Follow the steps below, restart the browser, and come back.");
+    show(place, "bad", "own" in place.dataset
+      ? "Not trusted yet. Follow the steps below, restart the browser, and come back."
+      : "This browser does not get through. Use the link that you were given, or tell an organizer.");
     go.classList.remove("primary");
   }
 };

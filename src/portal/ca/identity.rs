@@ -1,5 +1,7 @@
 //! What an authority is known by: fingerprints, a name, and numbers that stay the same.
 
+use std::fmt::Write as _;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha1::Sha1;
@@ -66,5 +68,9 @@ impl<'a> Identity<'a> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02X}").ok();
+        text
+    })
 }

@@ -32,6 +32,25 @@ struct State {
     wrong: Option<Unusable>,
 }
 
+impl State {
+    fn of(provided: &Provided, expected: &Names) -> Self {
+        Self {
+            digest: None,
+            validity: provided.validity,
+            missing: missing(expected, provided),
+            wrong: None,
+        }
+    }
+
+    /// What is no question of rights may be mended by the next look.
+    fn complain(&mut self, why: Unusable) -> Option<Trouble> {
+        let is_confirmed = why.is_forbidden || self.wrong.as_ref() == Some(&why);
+        let until = self.validity.until;
+        self.wrong = Some(why.clone());
+        is_confirmed.then_some(Trouble::NotRead { why, until })
+    }
+}
+
 /// For the first time.
 pub(super) fn read(pair: &Pair) -> Result<Provided, Unusable> {
     let contents = pair.read()?;
@@ -47,12 +66,7 @@ impl Files {
         );
         let files = Self {
             pair,
-            state: Mutex::new(State {
-                digest: None,
-                validity: provided.validity,
-                missing: missing(&expected, &provided),
-                wrong: None,
-            }),
+            state: Mutex::new(State::of(&provided, &expected)),
             expected,
         };
         (files, provided.certified)
@@ -69,18 +83,13 @@ impl Files {
             Ok(Some((digest, provided))) => {
                 *state = State {
                     digest: Some(digest),
-                    validity: provided.validity,
-                    missing: missing(&self.expected, &provided),
-                    wrong: None,
+                    ..State::of(&provided, &self.expected)
                 };
                 tracing::info!(certificate.until = %provided.validity.until, "the certificate was read");
                 (Some(provided.certified), self.trouble(&state, now))
             }
             Err(why) => {
-                let is_confirmed = why.is_forbidden || state.wrong.as_ref() == Some(&why);
-                let until = state.validity.until;
-                state.wrong = Some(why.clone());
-                let told = is_confirmed.then_some(Trouble::NotRead { why, until });
+                let told = state.complain(why);
                 (None, told.or_else(|| self.trouble(&state, now)))
             }
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::api::CaView;
 use crate::config::Config;
 use crate::server::listeners::{only_one, private_dir};
-use crate::server::{ca_view, certificates};
+use crate::server::{ca_view, certificates, privileges};
 use crate::tls;
 
 /// What came of it.
@@ -27,6 +27,7 @@ pub fn rotate_authority(config: &Config) -> anyhow::Result<Rotated> {
         .context("the authority is exchanged while the appliance is stopped only")?;
     private_dir(&config.state_dir)?;
     let (authority, kept) = certificates::rotate(config, Timestamp::now())?;
+    privileges::give_to_owner(&[&config.state_dir, &config.runtime_dir], &config.state_dir)?;
     Ok(Rotated {
         ca: ca_view(&authority),
         kept,

@@ -31,6 +31,8 @@ pub(crate) struct Appliance {
     groups: &'static str,
     ports: Ports,
     docker_host: Option<String>,
+    /// Further keys of `proxy`.
+    proxy: String,
     child: Option<Child>,
 }
 
@@ -76,6 +78,7 @@ impl Appliance {
             groups,
             ports: Ports::default(),
             docker_host: None,
+            proxy: String::new(),
             child: None,
         };
         appliance.write_settings();
@@ -85,6 +88,12 @@ impl Appliance {
     /// By another way to Docker than the machine's own.
     pub(crate) fn reach_docker_at(&mut self, socket: &Path) {
         self.docker_host = Some(format!("unix://{}", socket.display()));
+    }
+
+    /// Keys of `proxy`, as in the settings file.
+    pub(crate) fn set_proxy(&mut self, keys: &str) {
+        keys.clone_into(&mut self.proxy);
+        self.write_settings();
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -106,13 +115,14 @@ impl Appliance {
              state_dir: {home}/state\n\
              runtime_dir: {home}/run\n\
              groups: {}\n\
-             proxy: {{https_listen: '0.0.0.0:{}', http_listen: '0.0.0.0:{}'}}\n\
+             proxy: {{https_listen: '0.0.0.0:{}', http_listen: '0.0.0.0:{}', {}}}\n\
              dashboard: {{port: {}}}\n\
              gateway: {{listen: '127.0.0.1:{}'}}\n\
              sandbox: {{image: '{}', subnet: {}, bridge: {}, memory: 1GiB}}\n",
             self.groups,
             ports.public,
             ports.plain,
+            self.proxy,
             ports.admin,
             ports.gateway,
             self.image,

@@ -1,7 +1,9 @@
 //! A participant whose browser does not trust the event yet: what the page says, what its own command
 //! does, and what the authority is good for in a real browser.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::appliance::{Appliance, STAND_IN};
 use super::browser::Browser;
+use super::door::Door;
 use super::{alone, until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -63,6 +66,62 @@ async fn a_browser_is_led_from_the_first_warning_to_ready_by_the_page_alone() {
     drop(browser);
     let name = command.rsplit_once("-n ").unwrap().1.split(' ').next();
     std::fs::remove_file(format!("/tmp/{}.crt", name.unwrap())).unwrap();
+}
+
+/// As certbot writes it: whoever the appliance becomes cannot read it again.
+#[tokio::test]
+async fn a_key_that_is_root_s_alone_is_served_and_its_renewal_is_worried_about() {
+    let _alone = alone().await;
+    let mut appliance = Appliance::new(STAND_IN, "{red: [alice]}");
+    let live = appliance.directory().join("live");
+    std::fs::create_dir(&live).unwrap();
+    let (crt, key) = (live.join("fullchain.pem"), live.join("privkey.pem"));
+    let made = rcgen::generate_simple_self_signed(["thon.example.net".to_owned()]).unwrap();
+    std::fs::write(&crt, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&live, Permissions::from_mode(0o700)).unwrap();
+    appliance.set_proxy(&format!(
+        "domain: thon.example.net, ssl_provider: files, ssl_certificate: {}, ssl_certificate_key: {}",
+        crt.display(),
+        key.display()
+    ));
+    // `up` makes the user that root is given up for.
+    appliance.up().await;
+    // It serves what root read.
+    let door = Door::new(appliance.ports().await.public, &made.cert.pem());
+    assert_eq!(
+        door.connect_as("thon.example.net").await,
+        made.cert.der().to_vec()
+    );
+    let said = certificate_trouble(&appliance, "setfacl").await;
+    assert!(
+        said.contains("THN-CERT-02") && said.contains("fullchain.pem"),
+        "{said}"
+    );
+
+    // As the message says.
+    let user = nix::unistd::User::from_name("thon").unwrap().unwrap();
+    for path in [&live, &crt, &key] {
+        nix::unistd::chown(path.as_path(), None, Some(user.gid)).unwrap();
+    }
+    std::fs::set_permissions(&live, Permissions::from_mode(0o750)).unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    until(SOON, async || {
+        let status = appliance.status().await;
+        let said = status["health"]["parts"].to_string();
+        let mended = !said.contains("THN-CERT");
+        mended.then_some(()).ok_or(said)
+    })
+    .await;
+}
+
+async fn certificate_trouble(appliance: &Appliance, with: &str) -> String {
+    let told = until(SOON, async || {
+        let said = appliance.thon(&["status"]).await.well();
+        let line = said.lines().find(|line| line.contains(with));
+        line.map(str::to_owned).ok_or(said)
+    });
+    told.await.0
 }
 
 async fn verdict(browser: &Browser, starts: &str) {

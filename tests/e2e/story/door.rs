@@ -60,6 +60,14 @@ impl Door {
         format!("https://{}", self.address)
     }
 
+    /// The certificate that is presented to whoever asks for this name.
+    pub(crate) async fn connect_as(&self, name: &str) -> Vec<u8> {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let stream = self.tls.connect(name, tcp).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+
     async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::IpAddress(self.address.ip().into());
