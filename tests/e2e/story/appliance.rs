@@ -29,6 +29,8 @@ pub(crate) struct Appliance {
     subnet: String,
     image: &'static str,
     groups: &'static str,
+    /// More settings of `proxy`.
+    proxy: &'static str,
     ports: Ports,
     docker_host: Option<String>,
     child: Option<Child>,
@@ -74,12 +76,19 @@ impl Appliance {
             subnet: format!("10.{}.{}.0/24", 205 + number % 45, (number >> 8) % 256),
             image,
             groups,
+            proxy: "",
             ports: Ports::default(),
             docker_host: None,
             child: None,
         };
         appliance.write_settings();
         appliance
+    }
+
+    /// With more settings of `proxy`, in YAML without braces.
+    pub(crate) fn proxied(&mut self, settings: &'static str) {
+        self.proxy = settings;
+        self.write_settings();
     }
 
     /// By another way to Docker than the machine's own.
@@ -106,13 +115,14 @@ impl Appliance {
              state_dir: {home}/state\n\
              runtime_dir: {home}/run\n\
              groups: {}\n\
-             proxy: {{https_listen: '0.0.0.0:{}', http_listen: '0.0.0.0:{}'}}\n\
+             proxy: {{https_listen: '0.0.0.0:{}', http_listen: '0.0.0.0:{}', {}}}\n\
              dashboard: {{port: {}}}\n\
              gateway: {{listen: '127.0.0.1:{}'}}\n\
              sandbox: {{image: '{}', subnet: {}, bridge: {}, memory: 1GiB}}\n",
             self.groups,
             ports.public,
             ports.plain,
+            self.proxy,
             ports.admin,
             ports.gateway,
             self.image,
