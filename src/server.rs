@@ -2,6 +2,7 @@
 
 mod bridge;
 mod certificates;
+mod links;
 mod listeners;
 mod offline;
 mod privileges;
@@ -26,12 +27,10 @@ pub use offline::{Lives, Report, Rotated, Up, rotate_authority, up};
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
 use crate::auth::token;
-use crate::config::{self, Certificates, Config, LogLevel};
+use crate::config::{Certificates, Config, LogLevel};
 use crate::control::{self, Control, Reconciler};
-use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
-use crate::edge::{Door, Edge, Fronts, Limits, PeerFilter, Scheme};
-use crate::host::interfaces;
+use crate::edge::{Door, Edge, Fronts, Limits, PeerFilter};
 use crate::portal::{self, Ca, Portal};
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
@@ -41,6 +40,7 @@ use crate::{gateway, proxy, telemetry, tls};
 
 use bridge::BridgeListener;
 use certificates::Issuer;
+use links::Advertised;
 use listeners::{Register, Sockets, only_one, private_dir};
 
 /// The appliance, until it is told to end.
@@ -116,7 +116,7 @@ impl Appliance {
     ) -> anyhow::Result<Self> {
         tls::install_provider();
         raise_descriptor_limit();
-        somebody_may_come(&config.proxy)?;
+        links::somebody_may_come(&config.proxy)?;
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
         private_dir(&config.state_dir)?;
@@ -252,11 +252,18 @@ impl Parts<'_> {
         // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
         let outsiders = PeerFilter::not_from(self.sandboxes.iter().copied());
         let fronts = Fronts::new(&self.config.proxy.trusted_proxies);
-        let door = |name, tls, peers| Door {
+        let door = |name, tls, peers: &PeerFilter| Door {
             name,
             tls,
-            peers,
+            peers: peers.clone(),
             fronts: fronts.clone(),
+        };
+        // A sandbox in a range that is trusted must not speak for another one.
+        let inner = |name| Door {
+            name,
+            tls: None,
+            peers: PeerFilter::Everybody,
+            fronts: Fronts::default(),
         };
         let public_tls = match self.config.proxy.certificates {
             Certificates::Off => None,
@@ -264,7 +271,7 @@ impl Parts<'_> {
         };
         let plain_port = sockets.plain.local_addr().map_or(80, |at| at.port());
         let portal = self.portal(plain_port);
-        let (scheme, port) = self.onward(https_port);
+        let (scheme, port) = links::onward(&self.config.proxy, https_port);
         let plain = portal::plain_router(portal.clone(), scheme, port);
         let public = proxy::Public::start(
             self.table.clone(),
@@ -274,36 +281,16 @@ impl Parts<'_> {
         )?;
         edge.serve_public(
             sockets.public,
-            door("public", public_tls, outsiders.clone()),
+            door("public", public_tls, &outsiders),
             public,
         );
-        edge.serve_router(sockets.plain, door("plain", None, outsiders.clone()), plain);
+        edge.serve_router(sockets.plain, door("plain", None, &outsiders), plain);
         let admin = admin::public_admin_router(state.clone());
-        edge.serve_router(sockets.admin, door("admin", Some(tls), outsiders), admin);
-        edge.serve_router(
-            sockets.gateway,
-            door("gateway", None, PeerFilter::Everybody),
-            gateway::router(),
-        );
+        edge.serve_router(sockets.admin, door("admin", Some(tls), &outsiders), admin);
+        edge.serve_router(sockets.gateway, inner("gateway"), gateway::router());
         let control = admin::control_router(state);
-        edge.serve_router(
-            sockets.control,
-            door("control", None, PeerFilter::Everybody),
-            control,
-        );
+        edge.serve_router(sockets.control, inner("control"), control);
         Ok(())
-    }
-
-    /// Where the plain listener sends people.
-    fn onward(&self, public_port: u16) -> (Scheme, u16) {
-        let proxy = &self.config.proxy;
-        if proxy.certificates != Certificates::Off {
-            (Scheme::Https, public_port)
-        } else if proxy.trusted_proxies.is_empty() {
-            (Scheme::Http, public_port)
-        } else {
-            (Scheme::Https, 443)
-        }
     }
 
     fn portal(&self, plain_port: u16) -> Portal {
@@ -348,62 +335,6 @@ impl Parts<'_> {
     }
 }
 
-/// How people reach a listener from elsewhere, as far as anybody can tell.
-#[derive(Clone)]
-struct Advertised {
-    domain: Option<String>,
-    /// What the settings say: the host's address outside, or the one that is listened on.
-    address: Option<IpAddr>,
-    port: u16,
-    scheme: Scheme,
-    sandboxes: Subnet,
-}
-
-impl Advertised {
-    fn new(config: &Config, listen: IpAddr, port: u16) -> Self {
-        Self {
-            domain: config.proxy.domain.clone(),
-            address: config
-                .external_ip
-                .or(Some(listen).filter(|ip| !ip.is_unspecified())),
-            port,
-            scheme: Scheme::Https,
-            sandboxes: config.sandbox.subnet,
-        }
-    }
-
-    /// A proxy in front has the usual port. Without one and without TLS there is this machine only.
-    fn public(mut self, config: &Config) -> Self {
-        let proxy = &config.proxy;
-        let is_fronted = !proxy.trusted_proxies.is_empty();
-        if is_fronted && (proxy.domain.is_some() || proxy.certificates == Certificates::Off) {
-            self.port = 443;
-        } else if proxy.certificates == Certificates::Off {
-            self.scheme = Scheme::Http;
-        }
-        self
-    }
-
-    /// With the address that the host has at this moment, when nothing else is known.
-    fn url(&self) -> String {
-        let address = self
-            .address
-            .or_else(|| interfaces::primary_address(self.sandboxes).map(IpAddr::V4));
-        let host = match (&self.domain, address) {
-            (Some(domain), _) => domain.clone(),
-            (None, Some(IpAddr::V6(v6))) => format!("[{v6}]"),
-            (None, Some(IpAddr::V4(v4))) => v4.to_string(),
-            (None, None) => "localhost".to_owned(),
-        };
-        let (scheme, port) = (self.scheme.as_str(), self.port.to_string());
-        if port == self.scheme.default_port() {
-            format!("{scheme}://{host}")
-        } else {
-            format!("{scheme}://{host}:{port}")
-        }
-    }
-}
-
 fn give_up_root(config: &Config) -> anyhow::Result<()> {
     if config.workspace.mode == WorkspaceMode::Bind {
         tracing::warn!(
@@ -425,19 +356,6 @@ fn ca_view(authority: &tls::Authority) -> CaView {
         permits: authority.scope().words(),
         pem: authority.pem().to_owned(),
     }
-}
-
-/// Without TLS the public listener answers this machine and the proxies in front, so one of the two
-/// must be able to reach it.
-fn somebody_may_come(proxy: &config::Proxy) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        proxy.certificates != Certificates::Off
-            || proxy.https_listen.ip().is_loopback()
-            || !proxy.trusted_proxies.is_empty(),
-        "`proxy.ssl_provider: none` serves nobody on {}: name the proxy in front in `proxy.trusted_proxies`, or set `proxy.https_listen` to a loopback address",
-        proxy.https_listen
-    );
-    Ok(())
 }
 
 /// The settings may name another range than the one that running containers are in.
@@ -489,26 +407,4 @@ fn raise_descriptor_limit() {
 /// Where an appliance in the background writes its log.
 fn log_path(config: &Config) -> PathBuf {
     config.state_dir.join("thon.log")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_lead_to_the_name_or_else_to_the_address_that_is_known() {
-        let mut advertised = Advertised {
-            domain: None,
-            address: Some("2001:db8::7".parse().unwrap()),
-            port: 443,
-            scheme: Scheme::Https,
-            sandboxes: Subnet::DEFAULT,
-        };
-        assert_eq!(advertised.url(), "https://[2001:db8::7]");
-        advertised.port = 8443;
-        advertised.address = Some("192.0.2.7".parse().unwrap());
-        assert_eq!(advertised.url(), "https://192.0.2.7:8443");
-        advertised.domain = Some("thon.example.org".to_owned());
-        assert_eq!(advertised.url(), "https://thon.example.org:8443");
-    }
 }

@@ -7,6 +7,12 @@ use nix::sys::resource::{Resource, getrlimit};
 /// Descriptors kept back for files, the store, the runtime's socket and the routers' listeners.
 const DESCRIPTORS_RESERVED: u64 = 1_536;
 
+/// A public connection, its request's to an editor, and one to an editor that is kept for the next.
+const DESCRIPTORS_EACH: u64 = 3;
+
+/// Of all descriptors, what the connections of one router's listener may take; there are five.
+const ROUTER_SHARE: u64 = 16;
+
 /// What a connection may cost. A limit that was met ends the connection or answers with a status;
 /// nothing waits for ever.
 #[derive(Clone, Debug)]
@@ -77,7 +83,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// No more public connections than the process has descriptors for: a proxied one takes two.
+    /// No more connections than the process has descriptors for.
     #[must_use]
     pub fn within_descriptors(self) -> Self {
         match getrlimit(Resource::RLIMIT_NOFILE) {
@@ -87,9 +93,11 @@ impl Limits {
     }
 
     fn within(mut self, descriptors: u64) -> Self {
-        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2;
+        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_EACH;
         let room = usize::try_from(room).unwrap_or(usize::MAX).max(64);
         self.connections_max = self.connections_max.min(room);
+        let routers = usize::try_from(descriptors / ROUTER_SHARE).unwrap_or(usize::MAX);
+        self.router_connections_max = self.router_connections_max.min(routers.max(16));
         let upstreams = u32::try_from(room).unwrap_or(u32::MAX);
         self.upstreams_max = self.upstreams_max.min(upstreams);
         self
@@ -103,10 +111,9 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_everything_else() {
         let within = Limits::default().within(20_000);
-        assert_eq!(
-            (within.connections_max, within.upstreams_max),
-            (9_232, 9_232)
-        );
+        assert_eq!(within.connections_max, 6_154);
+        assert_eq!(within.upstreams_max, 6_154);
+        assert_eq!(Limits::default().within(4_096).router_connections_max, 256);
         assert_eq!(Limits::default().within(1 << 20).connections_max, 16_384);
         assert_eq!(Limits::default().within(1_024).connections_max, 64);
     }

@@ -87,9 +87,15 @@ impl Settings {
             ca_file: Some(ca_file),
             threads: self.threads.max(1),
             max_retries: TRIES_MAX,
-            upstream_keepalive_pool_size: POOL_SIZE,
+            upstream_keepalive_pool_size: self.pool_size(),
             ..ServerConf::default()
         })
+    }
+
+    /// Pingora multiplies it by the threads; all of them together take descriptors.
+    fn pool_size(&self) -> usize {
+        let all = usize::try_from(self.limits.upstreams_max).unwrap_or(usize::MAX);
+        POOL_SIZE.min(all / self.threads.max(1)).max(1)
     }
 
     /// What pingora does with the file, without the panic.
@@ -113,6 +119,18 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn idle_connections_of_all_threads_together_stay_within_the_descriptors() {
+        let mut settings = Settings::new(PathBuf::new());
+        settings.limits = Limits::default();
+        settings.threads = 2;
+        assert_eq!(settings.pool_size(), 2_048);
+        settings.threads = 64;
+        assert_eq!(settings.pool_size(), 256);
+        settings.limits.upstreams_max = 1;
+        assert_eq!(settings.pool_size(), 1);
+    }
 
     #[test]
     fn a_bad_certificate_file_is_an_error_and_not_a_panic() {

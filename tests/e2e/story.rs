@@ -10,6 +10,7 @@ mod docker;
 mod door;
 mod editor;
 mod forwarder;
+mod fronted;
 mod killed;
 mod lifecycle;
 mod machine;

@@ -29,6 +29,8 @@ pub(crate) struct Appliance {
     subnet: String,
     image: &'static str,
     groups: &'static str,
+    /// More settings of `proxy`.
+    proxy: &'static str,
     ports: Ports,
     docker_host: Option<String>,
     /// Further keys of `proxy`.
@@ -76,6 +78,7 @@ impl Appliance {
             subnet: format!("10.{}.{}.0/24", 205 + number % 45, (number >> 8) % 256),
             image,
             groups,
+            proxy: "",
             ports: Ports::default(),
             docker_host: None,
             proxy: String::new(),
@@ -83,6 +86,12 @@ impl Appliance {
         };
         appliance.write_settings();
         appliance
+    }
+
+    /// With more settings of `proxy`, in YAML without braces.
+    pub(crate) fn proxied(&mut self, settings: &'static str) {
+        self.proxy = settings;
+        self.write_settings();
     }
 
     /// By another way to Docker than the machine's own.

@@ -83,7 +83,10 @@ async fn at_whatever_sync_the_power_fails_all_that_was_answered_is_there_and_not
             disks += 1;
         }
     }
-    tell(&format!("{} syncs cut, {disks} disks read", event.cuts.len()));
+    tell(&format!(
+        "{} syncs cut, {disks} disks read",
+        event.cuts.len()
+    ));
     assert!(event.cuts.len() > STEPS);
 }
 

@@ -72,7 +72,11 @@ impl Before {
 
 fn store_health(world: &World) -> Health {
     let health = world.control.health();
-    health.into_iter().find(|(part, _)| *part == "store").unwrap().1
+    health
+        .into_iter()
+        .find(|(part, _)| *part == "store")
+        .unwrap()
+        .1
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,11 +39,7 @@ impl World {
 
     /// The same with a store of the test's own and other settings; nothing happens by itself until
     /// `start`.
-    pub(crate) fn asleep(
-        store: Store,
-        users: &[&str],
-        change: impl FnOnce(&mut Settings),
-    ) -> Self {
+    pub(crate) fn asleep(store: Store, users: &[&str], change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(users);
         change(&mut settings);
         let fake = Fake::new(settings.subnet);
