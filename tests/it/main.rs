@@ -16,6 +16,7 @@ mod bridge;
 mod cli;
 mod config_files;
 mod documents;
+mod habits;
 mod hardening;
 mod identity;
 mod portal;
