@@ -1,7 +1,7 @@
 //! Invites and sessions: who gets in, for how long, and how that ends.
 
 use jiff::Timestamp;
-use thon::control::{Browser, Error};
+use thon::control::{Browser, Error, SignedIn};
 use thon::domain::audit::Actor;
 use thon::domain::instance::Phase;
 use thon::domain::invite::{Invite, SESSIONS_PER_INVITE_MAX};
@@ -16,6 +16,12 @@ fn browser() -> Browser {
         address: None,
         agent: "a browser".to_owned(),
     }
+}
+
+async fn redeem(world: &World, code: &str, now: Timestamp) -> SignedIn {
+    let browser = browser();
+    let signed_in = world.control.redeem_invite(code, &browser, now);
+    signed_in.await.unwrap()
 }
 
 async fn code_for_alice(world: &World) -> String {
@@ -44,11 +50,7 @@ async fn a_code_signs_its_participant_in_and_is_never_stored() {
         ALICE
     );
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let session = world
         .control
         .session(signed_in.token.expose(), now)
@@ -111,11 +113,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let live = world
         .control
         .session(signed_in.token.expose(), now)
@@ -133,11 +131,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
             .is_none()
     );
     assert!(world.control.preview_invite(&code).await.is_err());
-    world
-        .control
-        .redeem_invite(fresh.code.expose(), &browser(), now)
-        .await
-        .unwrap();
+    redeem(&world, fresh.code.expose(), now).await;
 }
 
 #[tokio::test]
@@ -161,14 +155,7 @@ async fn the_oldest_session_of_a_link_makes_room() {
     let mut tokens = Vec::new();
     for second in 0..=SESSIONS_PER_INVITE_MAX {
         let at = now + jiff::SignedDuration::from_secs(i64::try_from(second).unwrap());
-        tokens.push(
-            world
-                .control
-                .redeem_invite(&code, &browser(), at)
-                .await
-                .unwrap()
-                .token,
-        );
+        tokens.push(redeem(&world, &code, at).await.token);
     }
     let alive: Vec<bool> = tokens
         .iter()
@@ -188,12 +175,7 @@ async fn a_session_ends_a_day_after_it_was_last_used() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let token = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap()
-        .token;
+    let token = redeem(&world, &code, now).await.token;
     let nearly = now + IDLE_MAX;
     assert!(world.control.session(token.expose(), nearly).is_some());
     assert!(
@@ -212,11 +194,7 @@ async fn nobody_ends_somebody_elses_session() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let bob = "red/bob".parse().unwrap();
     let error = world
         .control
