@@ -13,9 +13,6 @@ use crate::auth::token;
 use crate::domain::id::InstanceId;
 use crate::domain::secret::Secret;
 
-/// The name of code-server's session cookie.
-pub const COOKIE: &str = "code-server-session";
-
 /// The password of one generation of an instance: 256 bits in base64url.
 pub fn password(key: &Secret, instance: &InstanceId, generation: u64) -> Secret {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

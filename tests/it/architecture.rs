@@ -1,7 +1,7 @@
-//! The floors of the house: who may use whom, which room owns which outside crate, and that every
-//! file says what it is for.
+//! The floors of the house: who may use whom, which room owns which outside crate, and what happens
+//! in one place only.
 
-use crate::support::sources::{File, root, rust_files, sources, text};
+use crate::support::sources::{File, sources, text};
 
 /// The floors, from the cellar up. A module uses lower floors only, never its own.
 pub(crate) const FLOORS: &[&[&str]] = &[
@@ -45,13 +45,31 @@ const REFUSALS: &[(&str, &[&str], &str)] = &[
         &["store", "runtime", "routing"],
         "handlers go through `control`",
     ),
+];
+
+/// Who may use these rooms and nothing else, whatever rooms there will be.
+const ONLY: &[(&str, &[&str], &str)] = &[(
+    "cli",
+    &["domain", "config", "api", "telemetry", "server"],
+    "commands are clients of the admin API",
+)];
+
+/// What is done in one place only.
+const ONE_PLACE: &[(&str, &[&str], &str)] = &[
     (
-        "cli",
-        &[
-            "store", "runtime", "routing", "auth", "tls", "edge", "control", "proxy", "gateway",
-            "portal", "admin", "host",
-        ],
-        "commands are clients of the admin API",
+        "runtime.create( runtime.start( runtime.stop( runtime.pause( runtime.unpause( runtime.remove(",
+        &["control/reconcile", "runtime"],
+        "the one loop changes the runtime",
+    ),
+    (
+        "table.publish(",
+        &["control/publish"],
+        "one writer keeps an older table from replacing a newer one",
+    ),
+    (
+        "std::process::exit( ExitCode::from(",
+        &["main"],
+        "only `main` chooses the exit code",
     ),
 ];
 
@@ -122,12 +140,6 @@ const EVERYWHERE: &[&str] = &[
     "tower",
     "tracing",
 ];
-
-/// Lines of a file before its unit tests.
-const LINES_MAX: usize = 400;
-
-/// To be split. Nothing is added here.
-const TOO_LONG: &[&str] = &["config/validate"];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
@@ -225,6 +237,44 @@ fn the_further_refusals_hold() {
 }
 
 #[test]
+fn whoever_is_told_what_to_use_uses_nothing_else() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        for (module, allowed, reason) in ONLY.iter().filter(|(it, ..)| *it == file.module()) {
+            let others = named(&file.code()).into_iter().filter(|used| {
+                used != module && floor(used).is_some() && !allowed.contains(&used.as_str())
+            });
+            for used in others {
+                let path = &file.path;
+                wrong.push(format!(
+                    "src/{path}: {module} may not name {used}: {reason}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_done_in_one_place_is_done_nowhere_else() {
+    for (calls, rooms, reason) in ONE_PLACE {
+        let mut found = false;
+        for file in sources() {
+            let code = file.code();
+            let calls_it = calls.split(' ').any(|call| code.contains(call));
+            let is_at_home = rooms.iter().any(|room| is_in(&file, room));
+            assert!(
+                is_at_home || !calls_it,
+                "src/{}: {calls}: {reason}",
+                file.path
+            );
+            found |= calls_it;
+        }
+        assert!(found, "nobody calls {calls} any more");
+    }
+}
+
+#[test]
 fn outside_crates_stay_in_their_rooms() {
     let mut wrong = Vec::new();
     for file in sources() {
@@ -278,64 +328,4 @@ fn every_dependency_has_a_room() {
         homeless.is_empty(),
         "give them a line of CONFINED (or EVERYWHERE): {homeless:?}"
     );
-}
-
-#[test]
-fn no_file_is_longer_than_a_reader_s_patience() {
-    for file in sources() {
-        let lines = file.production().lines().count();
-        assert!(
-            lines <= LINES_MAX || TOO_LONG.contains(&file.path.as_str()),
-            "src/{}.rs has {lines} lines before its tests, at most {LINES_MAX} are wanted: split it",
-            file.path
-        );
-    }
-}
-
-#[test]
-fn nobody_reaches_past_their_parent() {
-    for path in rust_files(&root().join("src")) {
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            !text.contains("super::super"),
-            "{}: name the way from the crate's root",
-            path.display()
-        );
-    }
-}
-
-#[test]
-fn every_file_opens_with_a_sentence_that_says_what_it_is_for() {
-    let mut wrong = Vec::new();
-    for file in sources() {
-        let first = file.text.lines().next().unwrap_or_default();
-        if !first.starts_with("//! ") || first.len() < 20 {
-            wrong.push(format!("src/{}.rs: {first}", file.path));
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "say it in a `//!` line:\n{}",
-        wrong.join("\n")
-    );
-}
-
-#[test]
-fn no_file_is_named_mod_and_no_module_is_a_drawer() {
-    let drawers = [
-        "util", "utils", "common", "helpers", "misc", "manager", "types", "models",
-    ];
-    for file in sources() {
-        let name = file.path.rsplit('/').next().unwrap_or_default().to_owned();
-        assert_ne!(
-            name, "mod",
-            "src/{}.rs: write part.rs beside part/",
-            file.path
-        );
-        assert!(
-            !drawers.contains(&name.as_str()),
-            "src/{}.rs: what is it for?",
-            file.path
-        );
-    }
 }

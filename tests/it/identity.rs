@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use thon::control::{Browser, Error};
+use thon::control::{Browser, Error, SignedIn};
 use thon::domain::audit::Actor;
 use thon::domain::instance::Phase;
 use thon::domain::invite::{Invite, SESSIONS_PER_INVITE_MAX};
@@ -19,6 +19,12 @@ fn browser() -> Browser {
         address: None,
         agent: "a browser".to_owned(),
     }
+}
+
+async fn redeem(world: &World, code: &str, now: Timestamp) -> SignedIn {
+    let browser = browser();
+    let signed_in = world.control.redeem_invite(code, &browser, now);
+    signed_in.await.unwrap()
 }
 
 async fn code_for_alice(world: &World) -> String {
@@ -47,11 +53,7 @@ async fn a_code_signs_its_participant_in_and_is_never_stored() {
         ALICE
     );
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let session = world
         .control
         .session(signed_in.token.expose(), Instant::now())
@@ -114,11 +116,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let live = world
         .control
         .session(signed_in.token.expose(), Instant::now())
@@ -136,11 +134,7 @@ async fn rotating_a_link_ends_the_old_one_and_whoever_came_in_by_it() {
             .is_none()
     );
     assert!(world.control.preview_invite(&code).await.is_err());
-    world
-        .control
-        .redeem_invite(fresh.code.expose(), &browser(), now)
-        .await
-        .unwrap();
+    redeem(&world, fresh.code.expose(), now).await;
 }
 
 #[tokio::test]
@@ -164,14 +158,7 @@ async fn the_oldest_session_of_a_link_makes_room() {
     let mut tokens = Vec::new();
     for second in 0..=SESSIONS_PER_INVITE_MAX {
         let at = now + jiff::SignedDuration::from_secs(i64::try_from(second).unwrap());
-        tokens.push(
-            world
-                .control
-                .redeem_invite(&code, &browser(), at)
-                .await
-                .unwrap()
-                .token,
-        );
+        tokens.push(redeem(&world, &code, at).await.token);
     }
     let alive: Vec<bool> = tokens
         .iter()
@@ -196,12 +183,7 @@ async fn a_session_ends_a_day_after_it_was_last_used() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let token = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap()
-        .token;
+    let token = redeem(&world, &code, now).await.token;
     let day = IDLE_MAX.unsigned_abs();
     let nearly = Instant::now() + day - Duration::from_secs(1);
     assert!(world.control.session(token.expose(), nearly).is_some());
@@ -221,11 +203,7 @@ async fn nobody_ends_somebody_elses_session() {
     let world = World::with(&[ALICE]);
     let code = code_for_alice(&world).await;
     let now = Timestamp::now();
-    let signed_in = world
-        .control
-        .redeem_invite(&code, &browser(), now)
-        .await
-        .unwrap();
+    let signed_in = redeem(&world, &code, now).await;
     let bob = "red/bob".parse().unwrap();
     let error = world
         .control

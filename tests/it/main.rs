@@ -18,6 +18,7 @@ mod config_files;
 mod crossing;
 mod documents;
 mod fronted;
+mod habits;
 mod hardening;
 mod identity;
 mod limits;
