@@ -111,7 +111,9 @@ mod tests {
         judge(&mut watch, 0, start, 0);
         judge(&mut watch, 59, start, 0);
         for jump_s in [-90_000, 90_000] {
-            let mut watch = Watch { ..watch_at(59, start) };
+            let mut watch = Watch {
+                ..watch_at(59, start)
+            };
             assert_eq!(judge(&mut watch, 60, start, jump_s), Verdict::Hold(STEADY));
         }
         assert_eq!(judge(&mut watch, 60, start, 0), Verdict::End);

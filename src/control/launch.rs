@@ -141,7 +141,12 @@ impl Control {
             is_taken.then_some(name)
         });
         let answers = questions.buffer_unordered(QUESTIONS_MAX);
-        taken.extend(answers.filter_map(std::future::ready).collect::<Vec<_>>().await);
+        taken.extend(
+            answers
+                .filter_map(std::future::ready)
+                .collect::<Vec<_>>()
+                .await,
+        );
         Ok(taken)
     }
 }

@@ -138,7 +138,8 @@ impl Reconciler {
             subnet: self.control.settings.subnet,
         };
         let plan = plan(&self.control.publisher.instances(), sight, Timestamp::now());
-        self.control.report_look(&plan, &containers, barred.as_ref());
+        self.control
+            .report_look(&plan, &containers, barred.as_ref());
         let busy = self.working.busy();
         let worked_on = containers
             .iter()
@@ -169,7 +170,9 @@ impl Reconciler {
     async fn start(&mut self, look: Look) -> Duration {
         let Look { plan, barred } = look;
         let ended = |seen: &[(Instance, Observed)]| {
-            let containers = seen.iter().map(|(instance, _)| &instance.observed.container);
+            let containers = seen
+                .iter()
+                .map(|(instance, _)| &instance.observed.container);
             containers.flatten().cloned().collect::<Vec<_>>()
         };
         let of_plan = ended(&plan.seen);

@@ -211,10 +211,7 @@ fn stale(
     Ok(stale.collect())
 }
 
-fn write_clocks(
-    tx: &Change,
-    stale: &[(String, Option<Timestamp>)],
-) -> Result<(), StoreError> {
+fn write_clocks(tx: &Change, stale: &[(String, Option<Timestamp>)]) -> Result<(), StoreError> {
     for (key, seen) in stale {
         match (seen, tx.get::<Session>(key)?) {
             (None, _) => drop(tx.remove::<Session>(key)?),

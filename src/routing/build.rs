@@ -88,7 +88,10 @@ pub fn without(previous: &Table, container: &str) -> Option<Table> {
     };
     let mut routes = HashMap::clone(routes);
     routes.insert(key.clone(), Arc::new(waiting));
-    Some(Table::new(Arc::new(routes), Arc::clone(previous.sessions())))
+    Some(Table::new(
+        Arc::new(routes),
+        Arc::clone(previous.sessions()),
+    ))
 }
 
 fn route(

@@ -156,7 +156,12 @@ async fn the_oldest_session_of_a_link_makes_room() {
     }
     let alive: Vec<bool> = tokens
         .iter()
-        .map(|token| world.control.session(token.expose(), Instant::now()).is_some())
+        .map(|token| {
+            world
+                .control
+                .session(token.expose(), Instant::now())
+                .is_some()
+        })
         .collect();
     assert_eq!(alive, [false, true, true, true, true, true]);
     let listed = world

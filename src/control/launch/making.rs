@@ -127,7 +127,8 @@ impl Launching<'_> {
         };
         self.tx.put(&user.to_string(), &owned)?;
         let mounts = [&workspace.files, &workspace.home];
-        self.taken.extend(mounts.into_iter().filter_map(volume).cloned());
+        self.taken
+            .extend(mounts.into_iter().filter_map(volume).cloned());
         Ok(id)
     }
 }

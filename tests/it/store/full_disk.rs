@@ -61,18 +61,22 @@ impl Before {
         if is_undone {
             let again = self.script.clone().step(world, self.step).await;
             assert_eq!(again, Ok(()), "step {}", self.step);
+            assert_eq!(world.control.ready(), Ok(()));
+            assert_eq!(store_health(world), Health::Ok);
         }
         let changed = records(&world.store);
         assert_ne!(changed, *before);
         assert_whole(&world.store);
-        assert_eq!(world.control.ready(), Ok(()));
-        assert_eq!(store_health(world), Health::Ok);
     }
 }
 
 fn store_health(world: &World) -> Health {
     let health = world.control.health();
-    health.into_iter().find(|(part, _)| *part == "store").unwrap().1
+    health
+        .into_iter()
+        .find(|(part, _)| *part == "store")
+        .unwrap()
+        .1
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,14 +18,21 @@ fn table(name: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
 }
 
 fn spoil(disk: &Disk, name: &str, key: &str) {
-    let db = Database::builder().create_with_backend(disk.clone()).unwrap();
+    let db = Database::builder()
+        .create_with_backend(disk.clone())
+        .unwrap();
     let tx = db.begin_write().unwrap();
-    tx.open_table(table(name)).unwrap().insert(key, GARBAGE).unwrap();
+    tx.open_table(table(name))
+        .unwrap()
+        .insert(key, GARBAGE)
+        .unwrap();
     tx.commit().unwrap();
 }
 
 fn bytes(disk: &Disk, name: &str, key: &str) -> Vec<u8> {
-    let db = Database::builder().create_with_backend(disk.clone()).unwrap();
+    let db = Database::builder()
+        .create_with_backend(disk.clone())
+        .unwrap();
     let tx = db.begin_read().unwrap();
     let table = tx.open_table(table(name)).unwrap();
     table.get(key).unwrap().unwrap().value().to_vec()
@@ -101,21 +108,31 @@ async fn an_instance_that_cannot_be_read_keeps_its_container_and_its_address() {
     assert!(!world.serves("red/bob"));
     assert_eq!(store_health(&world).unwrap().0, "THN-STORE-02");
     let bob = "red/bob".parse().unwrap();
-    let refused = world.control.want(&bob, Desired::Stopped, Actor::Control).await;
+    let refused = world
+        .control
+        .want(&bob, Desired::Stopped, Actor::Control)
+        .await;
     let Err(Error::Conflict(words)) = refused else {
         panic!("{refused:?}");
     };
     assert!(words.contains("`red/bob` of instances"), "{words}");
     world.kill().await;
     world.start_again_with(|settings| join(settings, "red/dan"));
-    let launched = world.control.launch(&Launch::default(), Actor::Control).await;
+    let launched = world
+        .control
+        .launch(&Launch::default(), Actor::Control)
+        .await;
     let launched = launched.unwrap();
     assert_eq!(launched.left.len(), 1, "{launched:?}");
     assert_eq!(launched.left[0].user, bob);
-    world.until(&["red/alice", "blue/cleo", "red/dan"], Phase::Ready).await;
+    world
+        .until(&["red/alice", "blue/cleo", "red/dan"], Phase::Ready)
+        .await;
     let containers = world.fake.list().await.unwrap();
-    let addresses: std::collections::HashSet<_> =
-        containers.iter().map(|container| container.endpoint.unwrap()).collect();
+    let addresses: std::collections::HashSet<_> = containers
+        .iter()
+        .map(|container| container.endpoint.unwrap())
+        .collect();
     assert_eq!((containers.len(), addresses.len()), (4, 4));
     world.kill().await;
     assert_eq!(bytes(&disk.copy(), "instances", "red/bob"), GARBAGE);
@@ -126,7 +143,11 @@ async fn a_workspace_that_cannot_be_read_refuses_its_owner_only_and_is_not_repla
     let (mut world, disk) = world_with(&[]).await;
     let workspace = world.instance("red/bob").await.workspace;
     let bob = "red/bob".parse().unwrap();
-    world.control.want(&bob, Desired::Removed, Actor::Control).await.unwrap();
+    world
+        .control
+        .want(&bob, Desired::Removed, Actor::Control)
+        .await
+        .unwrap();
     while world.control.instance(&bob).await.is_ok() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
@@ -142,5 +163,8 @@ async fn a_workspace_that_cannot_be_read_refuses_its_owner_only_and_is_not_repla
     assert!(why.contains("of workspaces"), "{why}");
     world.until(&["red/alice", "blue/cleo"], Phase::Ready).await;
     world.kill().await;
-    assert_eq!(bytes(&disk.copy(), "workspaces", workspace.as_str()), GARBAGE);
+    assert_eq!(
+        bytes(&disk.copy(), "workspaces", workspace.as_str()),
+        GARBAGE
+    );
 }

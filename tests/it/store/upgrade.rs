@@ -17,13 +17,41 @@ use crate::support::world::identity;
 
 /// As version 1 wrote it, letter for letter.
 const VERSION_1: &[(&str, &str, &str)] = &[
-    ("groups", "red", r#"{"name":"red","title":null,"created_at":"2026-11-01T08:00:00Z"}"#),
-    ("users", "red/alice", r#"{"name":"red/alice","email":null,"source":"file","created_at":"2026-11-01T08:00:00Z"}"#),
-    ("instances", "red/alice", r#"{"id":"00000000000000a1","owner":"red/alice","desired":"running","restart":false,"access":"owner","image":"thon-sandbox:latest","workspace":"00000000000000b1","address":"10.201.0.2","generation":3,"observed":{"phase":"ready","container":"c3","endpoint":"10.201.0.2:8443","reason":null,"failures":0,"since":"2026-11-01T09:00:00Z"},"created_at":"2026-11-01T08:00:00Z"}"#),
-    ("workspaces", "00000000000000b1", r#"{"id":"00000000000000b1","owner":"red/alice","files":{"kind":"volume","name":"thon-workspace-red-alice","workspace":"00000000000000b1"},"home":{"kind":"volume","name":"thon-home-red-alice","workspace":"00000000000000b1"},"created_at":"2026-11-01T08:00:00Z"}"#),
-    ("invites", "aa", r#"{"id":"00000000000000c1","user":"red/alice","created_at":"2026-11-01T08:00:00Z","last_used_at":null}"#),
-    ("sessions", "bb", r#"{"id":"00000000000000d1","user":"red/alice","invite":"00000000000000c1","created_at":"2026-11-01T08:00:00Z","last_seen_at":"2026-11-01T09:00:00Z","agent":"a browser"}"#),
-    ("released_addresses", "10.201.0.9", r#"{"address":"10.201.0.9","at":"2026-11-01T08:00:00Z"}"#),
+    (
+        "groups",
+        "red",
+        r#"{"name":"red","title":null,"created_at":"2026-11-01T08:00:00Z"}"#,
+    ),
+    (
+        "users",
+        "red/alice",
+        r#"{"name":"red/alice","email":null,"source":"file","created_at":"2026-11-01T08:00:00Z"}"#,
+    ),
+    (
+        "instances",
+        "red/alice",
+        r#"{"id":"00000000000000a1","owner":"red/alice","desired":"running","restart":false,"access":"owner","image":"thon-sandbox:latest","workspace":"00000000000000b1","address":"10.201.0.2","generation":3,"observed":{"phase":"ready","container":"c3","endpoint":"10.201.0.2:8443","reason":null,"failures":0,"since":"2026-11-01T09:00:00Z"},"created_at":"2026-11-01T08:00:00Z"}"#,
+    ),
+    (
+        "workspaces",
+        "00000000000000b1",
+        r#"{"id":"00000000000000b1","owner":"red/alice","files":{"kind":"volume","name":"thon-workspace-red-alice","workspace":"00000000000000b1"},"home":{"kind":"volume","name":"thon-home-red-alice","workspace":"00000000000000b1"},"created_at":"2026-11-01T08:00:00Z"}"#,
+    ),
+    (
+        "invites",
+        "aa",
+        r#"{"id":"00000000000000c1","user":"red/alice","created_at":"2026-11-01T08:00:00Z","last_used_at":null}"#,
+    ),
+    (
+        "sessions",
+        "bb",
+        r#"{"id":"00000000000000d1","user":"red/alice","invite":"00000000000000c1","created_at":"2026-11-01T08:00:00Z","last_seen_at":"2026-11-01T09:00:00Z","agent":"a browser"}"#,
+    ),
+    (
+        "released_addresses",
+        "10.201.0.9",
+        r#"{"address":"10.201.0.9","at":"2026-11-01T08:00:00Z"}"#,
+    ),
 ];
 
 const AUDITED: &str = r#"{"at":"2026-11-01T08:00:00Z","actor":{"kind":"control"},"action":"launch","target":"1 users","result":"done"}"#;
@@ -62,10 +90,17 @@ fn assert_everything_is_there(store: &Store) {
     let alice = view.get::<Instance>("red/alice").unwrap().unwrap();
     assert_eq!(alice.generation, 3);
     let lease = view.get::<Lease>("10.201.0.2").unwrap().unwrap();
-    assert_eq!((&lease.owner, &lease.instance), (&alice.owner, &Some(alice.id)));
+    assert_eq!(
+        (&lease.owner, &lease.instance),
+        (&alice.owner, &Some(alice.id))
+    );
     let owned = view.get::<Owned>("red/alice").unwrap().unwrap();
     assert_eq!(owned.workspace, alice.workspace);
-    assert!(view.get::<Workspace>(owned.workspace.as_str()).unwrap().is_some());
+    assert!(
+        view.get::<Workspace>(owned.workspace.as_str())
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(view.audit(9).unwrap().len(), 1);
     assert_eq!(store.unreadable(), []);
     assert_whole(store);
@@ -86,7 +121,10 @@ fn a_store_of_version_1_opens_with_everything_in_it_and_a_copy_is_kept() {
     assert_everything_is_there(&open(&path).unwrap());
     let copy = dir.path().join("thon.redb.v1");
     assert_eq!(fs::read(&copy).unwrap(), before);
-    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     assert!(!dir.path().join("thon.redb.v1.part").exists());
     // Once only.
     fs::remove_file(&copy).unwrap();
@@ -96,6 +134,21 @@ fn a_store_of_version_1_opens_with_everything_in_it_and_a_copy_is_kept() {
     fs::write(&path, &before).unwrap();
     assert_everything_is_there(&open(&path).unwrap());
     assert!(copy.exists());
+}
+
+#[test]
+fn killed_while_it_makes_a_new_file_it_makes_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thon.redb");
+    fs::write(dir.path().join("thon.redb.part"), [0; 5_000]).unwrap();
+    fs::write(&path, "").unwrap();
+    drop(Store::open(&path, identity).unwrap());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    open(&path).unwrap();
 }
 
 #[test]
@@ -117,7 +170,9 @@ fn killed_anywhere_in_the_migration_it_opens_again() {
 #[test]
 fn an_address_of_a_record_that_cannot_be_read_is_leased_all_the_same() {
     let disk = version_1();
-    let db = Database::builder().create_with_backend(disk.clone()).unwrap();
+    let db = Database::builder()
+        .create_with_backend(disk.clone())
+        .unwrap();
     let tx = db.begin_write().unwrap();
     {
         let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("instances");
@@ -128,7 +183,12 @@ fn an_address_of_a_record_that_cannot_be_read_is_leased_all_the_same() {
     tx.commit().unwrap();
     drop(db);
     let store = Store::on(move || disk.clone(), identity).unwrap();
-    let lease = store.view().unwrap().get::<Lease>("10.201.0.3").unwrap().unwrap();
+    let lease = store
+        .view()
+        .unwrap()
+        .get::<Lease>("10.201.0.3")
+        .unwrap()
+        .unwrap();
     assert_eq!(lease.owner.to_string(), "red/bob");
     assert_eq!(lease.instance.unwrap().as_str(), "00000000000000a2");
     assert_eq!(store.unreadable(), [("instances", "red/bob".to_owned())]);
@@ -139,7 +199,9 @@ fn a_newer_store_is_refused_with_a_sentence_and_not_one_byte_of_it_changes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("thon.redb");
     let disk = Disk::default();
-    let db = Database::builder().create_with_backend(disk.clone()).unwrap();
+    let db = Database::builder()
+        .create_with_backend(disk.clone())
+        .unwrap();
     write(&db, "99");
     // Closed properly, and killed while it was open.
     let killed = disk.image();
