@@ -9,6 +9,7 @@ mod docker;
 mod door;
 mod editor;
 mod forwarder;
+mod gate;
 mod killed;
 mod lifecycle;
 mod machine;

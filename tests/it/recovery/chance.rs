@@ -134,13 +134,13 @@ async fn settled(world: &World, kills: usize) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    if tokio::time::timeout(WITHIN, waiting).await.is_err() {
-        panic!(
-            "not settled {WITHIN:?} after kill {kills}: {:#?}\n{:#?}",
-            records(world),
-            world.fake.containers()
-        );
-    }
+    let in_time = tokio::time::timeout(WITHIN, waiting).await.is_ok();
+    assert!(
+        in_time,
+        "not settled {WITHIN:?} after kill {kills}: {:#?}\n{:#?}",
+        records(world),
+        world.fake.containers()
+    );
 }
 
 fn is_settled(world: &World) -> bool {

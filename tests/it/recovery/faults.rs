@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{ALICE, BOB, health, want};
 use crate::support::world::World;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn until(mut holds: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use thon::domain::audit::Actor;
 use thon::domain::instance::{Desired, Instance, Phase};
 use thon::store::Store;
+
+use tokio::time::Instant;
 
 use crate::support::world::{World, identity};
 
