@@ -129,7 +129,7 @@ impl Store {
             let _alone = self.writing.lock();
             self.mend()?;
         }
-        let tx = self.begin(|db| db.begin_read())?;
+        let tx = self.begin(Database::begin_read)?;
         Ok(View::new(tx, Arc::clone(&self.condition)))
     }
 

@@ -100,29 +100,23 @@ mod tests {
         let (mut watch, start) = (Watch::default(), Instant::now());
         for minute in 0..60 {
             let verdict = judge(&mut watch, minute, start, i64::from(minute % 2));
-            assert_eq!(verdict, Verdict::Hold(STEADY - MINUTE * minute));
+            assert_eq!(verdict, Verdict::Hold(MINUTE * (60 - minute)));
         }
         assert_eq!(judge(&mut watch, 60, start, 0), Verdict::End);
     }
 
     #[test]
     fn a_jump_of_the_clock_begins_the_hour_anew() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
-        judge(&mut watch, 0, start, 0);
-        judge(&mut watch, 59, start, 0);
-        for jump_s in [-90_000, 90_000] {
-            let mut watch = Watch {
-                ..watch_at(59, start)
-            };
-            assert_eq!(judge(&mut watch, 60, start, jump_s), Verdict::Hold(STEADY));
+        let start = Instant::now();
+        for (jump_s, verdict) in [
+            (-90_000, Verdict::Hold(STEADY)),
+            (90_000, Verdict::Hold(STEADY)),
+            (0, Verdict::End),
+        ] {
+            let mut watch = Watch::default();
+            judge(&mut watch, 0, start, 0);
+            judge(&mut watch, 59, start, 0);
+            assert_eq!(judge(&mut watch, 60, start, jump_s), verdict, "{jump_s}");
         }
-        assert_eq!(judge(&mut watch, 60, start, 0), Verdict::End);
-    }
-
-    fn watch_at(minute: u32, start: Instant) -> Watch {
-        let mut watch = Watch::default();
-        judge(&mut watch, 0, start, 0);
-        judge(&mut watch, minute, start, 0);
-        watch
     }
 }

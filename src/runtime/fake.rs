@@ -78,6 +78,20 @@ impl Fake {
         self.shared.faults.lock().kill_at = Some(step);
     }
 
+    /// Nobody is killed after all.
+    pub fn forget_kill(&self) {
+        self.shared.faults.lock().kill_at = None;
+    }
+
+    /// What is there, without the detour by `list`, its delay and its faults.
+    pub fn containers(&self) -> Vec<Container> {
+        self.shared.world.lock().list()
+    }
+
+    pub fn volume_count(&self) -> usize {
+        self.shared.world.lock().volumes.len()
+    }
+
     /// Waits until a call came to the step of [`Fake::kill_at`].
     pub async fn killed(&self) {
         self.shared.killed.notified().await;

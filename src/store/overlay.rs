@@ -43,7 +43,7 @@ impl Overlay {
 
 impl Written {
     /// The block as the file has it, with zeros behind its end.
-    fn from_file(&self, file: &File, number: u64) -> io::Result<Vec<u8>> {
+    fn untouched(&self, file: &File, number: u64) -> io::Result<Vec<u8>> {
         let mut block = vec![0; usize::try_from(BLOCK).unwrap_or_default()];
         let start = number * BLOCK;
         let there = self.file_len.saturating_sub(start).min(BLOCK);
@@ -85,12 +85,11 @@ impl StorageBackend for Overlay {
         for (number, within, length) in parts(offset, rest.len()) {
             let (now, later) = std::mem::take(&mut rest).split_at_mut(length);
             let own;
-            let block = match written.blocks.get(&number) {
-                Some(block) => block,
-                None => {
-                    own = written.from_file(&self.file, number)?;
-                    &own
-                }
+            let block = if let Some(block) = written.blocks.get(&number) {
+                block
+            } else {
+                own = written.untouched(&self.file, number)?;
+                &own
             };
             if let Some(bytes) = block.get(within..within + length) {
                 now.copy_from_slice(bytes);
@@ -124,7 +123,7 @@ impl StorageBackend for Overlay {
         for (number, within, length) in parts(offset, data.len()) {
             let (now, later) = rest.split_at(length);
             if !written.blocks.contains_key(&number) {
-                let block = written.from_file(&self.file, number)?;
+                let block = written.untouched(&self.file, number)?;
                 written.blocks.insert(number, block);
             }
             let block = written.blocks.get_mut(&number);

@@ -1,5 +1,6 @@
 //! Where the records are: a file or a backend, and how it is opened without harm.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -41,7 +42,8 @@ impl Source {
                     ))
                 })?;
             }
-            prepare_file(path).map_err(unprepared)?;
+            make_whole(path).map_err(|error| in_words(path, error))?;
+            restrict(path).map_err(unprepared)?;
         }
         self.open(Database::create)
     }
@@ -119,24 +121,11 @@ fn keep_copy(path: &Path, version: u32) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{version}"));
     let copy = PathBuf::from(&name);
-    name.push(".part");
-    let part = PathBuf::from(name);
-    // Left by somebody who was killed while writing it.
-    match fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut to = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)?;
+    let (part, mut to) = part(name)?;
     io::copy(&mut File::open(path)?, &mut to)?;
     to.sync_all()?;
     fs::rename(&part, &copy)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
-    }
+    sync_dir(path)?;
     tracing::info!(copy = %copy.display(), "the store as it was before the upgrade is kept");
     Ok(())
 }
@@ -149,11 +138,40 @@ fn prepare_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare_file(path: &Path) -> io::Result<()> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
+/// Under another name until it is whole: one that was killed while it made a file must not leave half
+/// a file, which nobody could tell from a damaged one.
+fn make_whole(path: &Path) -> Result<(), DatabaseError> {
+    if fs::metadata(path).is_ok_and(|there| there.len() > 0) {
+        return Ok(());
+    }
+    let (part, _) = part(path.as_os_str().to_owned())?;
+    Database::create(&part)?.close()?;
+    fs::rename(&part, path)?;
+    Ok(sync_dir(path)?)
+}
+
+/// A new file beside this one; a former one was left by somebody who was killed.
+fn part(mut name: OsString) -> io::Result<(PathBuf, File)> {
+    name.push(".part");
+    let part = PathBuf::from(name);
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&part)?;
+    Ok((part, file))
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn restrict(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o600))
 }

@@ -11,6 +11,7 @@ mod door;
 mod editor;
 mod forwarder;
 mod fronted;
+mod gate;
 mod killed;
 mod lifecycle;
 mod machine;

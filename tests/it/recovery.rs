@@ -1,6 +1,11 @@
 //! Whatever happens to the appliance, the runtime or a container: it comes out as it was wanted, and
 //! no file is lost.
 
+mod chance;
+mod faults;
+mod many;
+mod older;
+
 use std::time::Duration;
 
 use thon::control::{Error, Launch};
@@ -395,46 +400,6 @@ async fn recreate_gives_a_new_container_and_keeps_the_files() {
     assert_ne!(after.observed.container, before.observed.container);
     assert_eq!((after.generation, after.address), (2, before.address));
     assert_eq!(world.fake.list().await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_hundred_random_kills_leave_no_orphan_and_lose_no_file() {
-    let mut world = World::with(&[ALICE]);
-    world.launch().await;
-    world.until(&[ALICE], Phase::Ready).await;
-    world.fake.write(VOLUME, "notes", "mine");
-    // A fixed sequence: a failure can be looked at again.
-    let mut random = 0x2545_F491_4F6C_DD1D_u64;
-    let mut next = |below: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % below as u64).unwrap()
-    };
-    for round in 0..100 {
-        let desired = [Desired::Running, Desired::Stopped, Desired::Paused][next(3)];
-        want(&world, ALICE, desired).await;
-        if next(3) == 0 {
-            world
-                .control
-                .recreate(&ALICE.parse().unwrap(), Actor::Control)
-                .await
-                .unwrap();
-        }
-        let instance = world.instance(ALICE).await;
-        if next(4) == 0 {
-            world.fake.remove_by_hand(&instance.id);
-        }
-        tokio::time::sleep(Duration::from_micros(u64::try_from(next(3_000)).unwrap())).await;
-        world.kill().await;
-        world.start_again();
-        assert!(world.fake.list().await.unwrap().len() <= 1, "round {round}");
-    }
-    want(&world, ALICE, Desired::Running).await;
-    world.until(&[ALICE], Phase::Ready).await;
-    assert_eq!(world.fake.list().await.unwrap().len(), 1);
-    assert_eq!(world.fake.started_without_files(), 0);
-    assert_eq!(world.fake.volume(VOLUME).unwrap().files["notes"], "mine");
 }
 
 #[tokio::test]

@@ -326,7 +326,11 @@ fn a_container_of_a_later_generation_is_adopted_and_never_removed() {
     ] {
         let old = instance(desired, Phase::Ready);
         let containers = [of(1), of(2), of(7), of(4)];
-        let plan = plan_of(&[old.clone()], &containers, Timestamp::UNIX_EPOCH);
+        let plan = plan_of(
+            std::slice::from_ref(&old),
+            &containers,
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(plan.actions, [Action::Adopt(old, of(7))], "{desired:?}");
         assert_eq!(plan.seen, []);
     }
@@ -342,7 +346,7 @@ fn a_container_that_ended_and_runs_again_is_asked_before_it_serves() {
         ended: &ended,
         subnet: "10.0.0.0/24".parse().unwrap(),
     };
-    let plan = plan(&[ready.clone()], sight, Timestamp::UNIX_EPOCH);
+    let plan = plan(std::slice::from_ref(&ready), sight, Timestamp::UNIX_EPOCH);
     assert_eq!(plan.seen[0].1.phase, Phase::Starting);
     assert_eq!(plan.actions, [Action::BringUp(ready)]);
 }

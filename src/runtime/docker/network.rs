@@ -23,7 +23,12 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 
 pub(super) async fn prepare(client: &Client, settings: &Settings) -> Result<Network, RuntimeError> {
     if let Some(there) = inspect(client, settings).await? {
-        return checked(&there, settings);
+        let is_left = is_ours(&there, settings)
+            && subnets(&there) != [settings.subnet.to_string()]
+            && remove_unused(client, settings).await?;
+        if !is_left {
+            return checked(&there, settings);
+        }
     }
     let Err(failure) = create(client, settings).await else {
         return Ok(network(settings));
@@ -112,6 +117,26 @@ async fn create(client: &Client, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// One of another range that no container runs on is made anew. Docker keeps one that is in use, and
+/// containers that do not run have no place in the new range anyway. Says whether it is gone.
+async fn remove_unused(client: &Client, settings: &Settings) -> Result<bool, RuntimeError> {
+    let name = &settings.bridge;
+    let removed = client
+        .call(settings.deadlines.work, |api| async move {
+            api.remove_network(name).await
+        })
+        .await;
+    match removed {
+        Ok(()) => {
+            tracing::info!(network = name, "a network of another range is made anew");
+            Ok(true)
+        }
+        Err(failure) if failure.says("active endpoints") => Ok(false),
+        Err(failure) if failure.is_status(404) => Ok(true),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 fn request(settings: &Settings) -> NetworkCreateRequest {
     let option = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     NetworkCreateRequest {
@@ -141,26 +166,35 @@ fn request(settings: &Settings) -> NetworkCreateRequest {
     }
 }
 
+fn is_ours(there: &NetworkInspect, settings: &Settings) -> bool {
+    let labels = there.labels.as_ref();
+    let appliance = labels.and_then(|labels| labels.get(spec::LABEL_APPLIANCE));
+    appliance.map(String::as_str) == Some(settings.appliance.as_str())
+}
+
+fn subnets(there: &NetworkInspect) -> Vec<&str> {
+    let configs = there.ipam.iter();
+    configs
+        .flat_map(|ipam| ipam.config.iter().flatten())
+        .filter_map(|config| config.subnet.as_deref())
+        .collect()
+}
+
 /// A network of the right name is used only when it is ours and as closed as we make it.
 fn checked(there: &NetworkInspect, settings: &Settings) -> Result<Network, RuntimeError> {
     let name = &settings.bridge;
-    let label = |key: &str| there.labels.as_ref().and_then(|labels| labels.get(key));
-    if label(spec::LABEL_APPLIANCE).map(String::as_str) != Some(settings.appliance.as_str()) {
+    if !is_ours(there, settings) {
         return Err(RuntimeError::Refused(format!(
             "a Docker network named {name} exists that this appliance did not make: remove it with \
              `docker network rm {name}`, or choose another name in sandbox.bridge"
         )));
     }
-    let subnets: Vec<&str> = there
-        .ipam
-        .iter()
-        .flat_map(|ipam| ipam.config.iter().flatten())
-        .filter_map(|config| config.subnet.as_deref())
-        .collect();
+    let subnets = subnets(there);
     if subnets != [settings.subnet.to_string()] {
         return Err(RuntimeError::Refused(format!(
             "the Docker network {name} has the addresses {}, and sandbox.subnet says {}: set it \
-             back, or remove every instance and then the network with `docker network rm {name}`",
+             back, or bring every instance over with `thon instances recreate GROUP/USER`: the \
+             network is made anew when no container runs on the old one",
             subnets.join(" and "),
             settings.subnet
         )));

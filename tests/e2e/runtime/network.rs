@@ -16,13 +16,17 @@ fn refused(answer: Result<thon::runtime::Network, RuntimeError>) -> String {
 #[tokio::test]
 async fn a_network_of_another_range_or_owner_is_refused_with_what_to_change() {
     let host = Host::new();
-    host.docker().prepare().await.unwrap();
+    let docker = host.docker();
+    docker.prepare().await.unwrap();
+    let spec = host.fixture().spec();
+    let made = docker.create(&spec).await.unwrap();
+    docker.start(&made.id).await.unwrap();
 
     let moved = Settings {
         subnet: "10.250.0.0/24".parse().unwrap(),
         ..host.settings.clone()
     };
-    let why = refused(Docker::connect(moved).prepare().await);
+    let why = refused(Docker::connect(moved.clone()).prepare().await);
     assert!(why.contains("sandbox.subnet"), "{why}");
 
     let stranger = Settings {
@@ -38,6 +42,12 @@ async fn a_network_of_another_range_or_owner_is_refused_with_what_to_change() {
     };
     let why = refused(Docker::connect(overlapping).prepare().await);
     assert!(why.contains("choose a free range"), "{why}");
+
+    // Nothing runs on it any more: it is made anew where the settings want it.
+    docker.stop(&made.id).await.unwrap();
+    let network = Docker::connect(moved.clone()).prepare().await.unwrap();
+    assert_eq!(network.subnet, moved.subnet);
+    docker.remove(&made.id).await.unwrap();
 }
 
 #[tokio::test]

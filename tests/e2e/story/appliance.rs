@@ -30,11 +30,9 @@ pub(crate) struct Appliance {
     image: &'static str,
     groups: &'static str,
     /// More settings of `proxy`.
-    proxy: &'static str,
+    proxy: String,
     ports: Ports,
     docker_host: Option<String>,
-    /// Further keys of `proxy`.
-    proxy: String,
     child: Option<Child>,
 }
 
@@ -78,20 +76,13 @@ impl Appliance {
             subnet: format!("10.{}.{}.0/24", 205 + number % 45, (number >> 8) % 256),
             image,
             groups,
-            proxy: "",
+            proxy: String::new(),
             ports: Ports::default(),
             docker_host: None,
-            proxy: String::new(),
             child: None,
         };
         appliance.write_settings();
         appliance
-    }
-
-    /// With more settings of `proxy`, in YAML without braces.
-    pub(crate) fn proxied(&mut self, settings: &'static str) {
-        self.proxy = settings;
-        self.write_settings();
     }
 
     /// By another way to Docker than the machine's own.
@@ -99,7 +90,7 @@ impl Appliance {
         self.docker_host = Some(format!("unix://{}", socket.display()));
     }
 
-    /// Keys of `proxy`, as in the settings file.
+    /// More keys of `proxy`, in YAML without braces.
     pub(crate) fn set_proxy(&mut self, keys: &str) {
         keys.clone_into(&mut self.proxy);
         self.write_settings();

@@ -119,7 +119,7 @@ const FRONTED: &str =
 async fn behind_nginx_everything_works_and_nobody_is_believed_but_nginx() {
     let _alone = alone().await;
     let mut appliance = Appliance::new(STAND_IN, "{red: [alice]}");
-    appliance.proxied(FRONTED);
+    appliance.set_proxy(FRONTED);
     let links = appliance.up().await;
     let link = &links["red/alice"];
     assert!(link.starts_with("https://hack.example.org/join/"), "{link}");

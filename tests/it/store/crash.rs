@@ -33,14 +33,15 @@ impl Event {
 
     /// A new process finds this disk, after so many syncs.
     fn survives(&self, at: usize, disk: &Disk) -> Result<(), String> {
+        let last = self.answered.iter().rposition(|(syncs, _)| *syncs <= at);
+        let Some(last) = last else {
+            // Before the first start was complete, nobody was answered anything. A file has another
+            // name until then.
+            return Ok(());
+        };
         let store = open(disk).map_err(|error| format!("sync {at}: {error}"))?;
         assert_whole(&store);
         let found = records(&store);
-        let last = self.answered.iter().rposition(|(syncs, _)| *syncs <= at);
-        let Some(last) = last else {
-            // Before the first start was complete, nobody was answered anything.
-            return Ok(());
-        };
         let now = self.answered.get(last + 1);
         let is_whole = found == self.answered[last].1 || now.is_some_and(|(_, now)| found == *now);
         is_whole.then_some(()).ok_or_else(|| {
@@ -117,7 +118,9 @@ fn whatever_part_of_the_unsynced_writes_is_there_the_store_is_whole() {
 #[tokio::test(start_paused = true)]
 async fn with_the_loop_at_work_every_cut_is_whole_and_goes_on() {
     let disk = Disk::default();
-    let mut world = World::asleep(open(&disk).unwrap(), &USERS, |_| ());
+    let store = open(&disk).unwrap();
+    let made = disk.syncs();
+    let mut world = World::asleep(store, &USERS, |_| ());
     world.start();
     world.launch().await;
     world.until(&USERS, Phase::Ready).await;
@@ -131,7 +134,7 @@ async fn with_the_loop_at_work_every_cut_is_whole_and_goes_on() {
     }
     world.kill().await;
     let cuts = disk.cuts();
-    for (at, cut) in cuts.iter().enumerate() {
+    for (at, cut) in cuts.iter().enumerate().skip(made) {
         for disk in [cut.with([]), cut.with(cut.unsynced.iter().cloned())] {
             assert_whole(&open(&disk).unwrap());
         }

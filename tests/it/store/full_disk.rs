@@ -61,12 +61,12 @@ impl Before {
         if is_undone {
             let again = self.script.clone().step(world, self.step).await;
             assert_eq!(again, Ok(()), "step {}", self.step);
+            assert_eq!(world.control.ready(), Ok(()));
+            assert_eq!(store_health(world), Health::Ok);
         }
         let changed = records(&world.store);
         assert_ne!(changed, *before);
         assert_whole(&world.store);
-        assert_eq!(world.control.ready(), Ok(()));
-        assert_eq!(store_health(world), Health::Ok);
     }
 }
 

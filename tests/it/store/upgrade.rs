@@ -137,6 +137,21 @@ fn a_store_of_version_1_opens_with_everything_in_it_and_a_copy_is_kept() {
 }
 
 #[test]
+fn killed_while_it_makes_a_new_file_it_makes_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thon.redb");
+    fs::write(dir.path().join("thon.redb.part"), [0; 5_000]).unwrap();
+    fs::write(&path, "").unwrap();
+    drop(Store::open(&path, identity).unwrap());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    open(&path).unwrap();
+}
+
+#[test]
 fn killed_anywhere_in_the_migration_it_opens_again() {
     let old = version_1().copy();
     let disk = old.clone();

@@ -114,7 +114,9 @@ impl Disk {
                 durable: durable.clone(),
                 unsynced: epoch.clone(),
             });
-            epoch.iter().for_each(|write| write.apply(&mut durable));
+            for write in epoch {
+                write.apply(&mut durable);
+            }
         }
         cuts
     }
