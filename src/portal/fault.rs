@@ -1,5 +1,6 @@
 //! Every refusal of this door: its status, its sentence, and the next step.
 
+use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
@@ -14,6 +15,7 @@ pub(super) enum Fault {
     Control(Error),
     /// The request was not made by a form of ours.
     ForeignForm,
+    FormTooLarge,
     MethodNotAllowed,
     /// The plain listener was asked by a proxy that has ended TLS.
     Misdirected,
@@ -64,12 +66,24 @@ impl IntoResponse for Fault {
 }
 
 impl Fault {
+    pub(super) fn of_form(rejection: FormRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::FormTooLarge,
+            _ => Self::BadForm,
+        }
+    }
+
     fn words(self) -> (StatusCode, &'static str, String) {
         let (status, title, text) = match self {
             Self::BadForm => (
                 StatusCode::BAD_REQUEST,
                 "That form could not be read",
                 "Go back and try it once more.",
+            ),
+            Self::FormTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That form is too large",
+                "A code or a link is short. Go back and try it once more.",
             ),
             Self::BadHost => (
                 StatusCode::BAD_REQUEST,

@@ -58,7 +58,7 @@ pub(super) async fn accept(
     Path(code): Path<String>,
     form: Result<Form<Wish>, FormRejection>,
 ) -> Result<Response, Fault> {
-    let Form(wish) = form.map_err(|_| Fault::BadForm)?;
+    let Form(wish) = form.map_err(Fault::of_form)?;
     redeem(&shared, &visit, &code, &wish.next()).await
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn sign_in(
     visit: Visit,
     form: Result<Form<SignInForm>, FormRejection>,
 ) -> Result<Response, Fault> {
-    let Form(form) = form.map_err(|_| Fault::BadForm)?;
+    let Form(form) = form.map_err(Fault::of_form)?;
     let code = code_in(&form.code);
     let next = Next::parse(form.next.as_deref());
     if let Some(viewer) = &visit.viewer {

@@ -189,6 +189,15 @@ async fn a_form_that_drips_in_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_too_large_is_told_so() {
+    let mut browser = House::new(&EVERYBODY).browser();
+    let large = format!("code={}", "a".repeat(17 << 10));
+    let page = browser.submit("/sign-in", &large).await;
+    assert_eq!(page.status, 413);
+    assert!(page.text.contains("too large"), "{}", page.text);
+}
+
+#[tokio::test]
 async fn a_pasted_link_signs_in() {
     let house = House::launched(&EVERYBODY).await;
     let code = house.code("red/alice").await;
