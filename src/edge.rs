@@ -153,12 +153,14 @@ impl Edge {
             connections_max,
             self.shared.limits.connections_per_address_max,
         );
+        let fronts_tls = door.tls.as_ref().map(|config| Arc::new(only_http1(config)));
         let acceptor = Arc::new(Acceptor {
             shared: Arc::clone(&self.shared),
             name: door.name,
             tls: door.tls,
             peers: door.peers,
             fronts: door.fronts,
+            fronts_tls,
             is_local: is_local(&place),
             admission: Arc::clone(&admission),
             service,
@@ -227,7 +229,7 @@ fn is_local(place: &Place) -> bool {
     }
 }
 
-/// A browser that was offered HTTP/2 would speak it, and the router would not understand.
+/// Whoever is offered HTTP/2 speaks it; routers would not understand, and proxies shall not.
 fn only_http1(config: &ServerConfig) -> ServerConfig {
     let mut config = config.clone();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -40,6 +40,8 @@ pub(super) struct Acceptor<S> {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) peers: PeerFilter,
     pub(super) fronts: Fronts,
+    /// For them: many people's requests on one HTTP/2 connection would all end with one of them.
+    pub(super) fronts_tls: Option<Arc<ServerConfig>>,
     pub(super) is_local: bool,
     pub(super) admission: Arc<Admission>,
     pub(super) service: S,
@@ -108,10 +110,14 @@ impl<S: Serve> Acceptor<S> {
 
     async fn serve(&self, incoming: Incoming, peer: Peer, ticket: Ticket) {
         let limits = &self.shared.limits;
-        let Some(transport) = self.shake_hands(incoming).await else {
+        let arrival = self.arrival(peer);
+        let tls = match arrival.fronts {
+            Some(_) => &self.fronts_tls,
+            None => &self.tls,
+        };
+        let Some(transport) = self.shake_hands(incoming, tls.as_ref()).await else {
             return;
         };
-        let arrival = self.arrival(peer);
         let connection = Connection::new(peer, self.name, arrival, limits, ticket);
         let stream = EdgeStream::new(transport, Arc::clone(&connection));
         if stream.alpn() == Some(ACME_TLS) {
@@ -144,13 +150,17 @@ impl<S: Serve> Acceptor<S> {
         }
     }
 
-    async fn shake_hands(&self, incoming: Incoming) -> Option<Transport> {
+    async fn shake_hands(
+        &self,
+        incoming: Incoming,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> Option<Transport> {
         let tcp = match incoming {
             Incoming::Unix(unix) => return Some(Transport::Unix(unix)),
             Incoming::Tcp(tcp) => tcp,
         };
         tune(&tcp);
-        let Some(tls) = &self.tls else {
+        let Some(tls) = tls else {
             return Some(Transport::Tcp(tcp));
         };
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(tcp);

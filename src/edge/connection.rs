@@ -112,6 +112,24 @@ impl Connection {
         self.pace.upgrade();
     }
 
+    /// The request that begins is of this session, or of none. With HTTP/1 whatever the connection
+    /// carried before is over: behind a proxy that was somebody else's, and its end is no reason.
+    pub fn carries(&self, session: Option<&CancellationToken>) {
+        if self.pace.is_multiplexed() {
+            if let Some(session) = session {
+                self.end_with(session);
+            }
+            return;
+        }
+        let mut ends = self.ends.lock();
+        if ends.iter().eq(session) {
+            return;
+        }
+        ends.clear();
+        ends.extend(session.cloned());
+        self.ends_changed.notify_one();
+    }
+
     /// End the connection, with everything on it, when `token` is cancelled.
     pub fn end_with(&self, token: &CancellationToken) {
         let mut ends = self.ends.lock();

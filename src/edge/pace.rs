@@ -83,9 +83,7 @@ impl Pace {
     /// Is what is written now an answer to no request of ours? Never with HTTP/2, whose frames are
     /// the protocol's.
     pub(super) fn is_between_requests(&self) -> bool {
-        !self.is_busy()
-            && !self.multiplexed.load(Ordering::Relaxed)
-            && !self.upgraded.load(Ordering::Relaxed)
+        !self.is_busy() && !self.is_multiplexed() && !self.upgraded.load(Ordering::Relaxed)
     }
 
     pub(super) fn body_began(&self) {
@@ -99,6 +97,10 @@ impl Pace {
 
     pub(super) fn body_ended(&self) {
         self.bodies.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
     }
 
     pub(super) fn multiplex(&self) {

@@ -141,6 +141,9 @@ impl ProxyHttp for Public {
                 return Ok(true);
             }
         };
+        if let Some(connection) = &context.connection {
+            connection.carries(None);
+        }
         let caller = context.caller.clone();
         self.bridge
             .call(session, router, caller, &mut context.record)
@@ -292,9 +295,8 @@ fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
         session.set_read_timeout(None);
     }
     if let Some(connection) = &context.connection {
-        if let Some(signed_in) = &visit.session {
-            connection.end_with(&signed_in.revoked);
-        }
+        let signed_in = visit.session.as_ref();
+        connection.carries(signed_in.map(|signed_in| &signed_in.revoked));
         // HTTP/1 has a time limit for each read.
         if session.as_http1().is_none() && !session.as_mut().is_body_empty() {
             context.receiving = Some(connection.receive());

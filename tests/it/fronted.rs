@@ -2,13 +2,15 @@
 
 use axum::Router;
 use axum::extract::{Extension, Request};
+use futures_util::{SinkExt as _, StreamExt as _};
 use thon::domain::instance::Access;
 use thon::edge::{Fronts, Limits, Peer, Scheme};
 use tokio::io::AsyncWriteExt as _;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::client::{AT_ONCE, Reply, get, is_cut, open_socket, read_head, send};
+use crate::support::client::{AT_ONCE, Reply, get, is_cut, open_socket, read_head, send, within};
 use crate::support::origin::Origin;
-use crate::support::proxy::{Front, Plan};
+use crate::support::proxy::{Front, HOST, Plan};
 
 const PATH: &str = "/w/red/alice/";
 
@@ -167,5 +169,41 @@ async fn what_a_proxy_says_of_the_host_is_checked_like_any_host() {
     for odd in ["a/b", "a@b", "", "a b", "pub.example, ", "x:99999"] {
         let reply = send(front.wire().await, get("/", &[("x-forwarded-host", odd)])).await;
         assert_eq!(reply.status, 400, "{odd:?}");
+    }
+}
+
+/// Its connections carry one visitor after the other.
+#[tokio::test]
+async fn one_visitor_s_end_is_not_the_next_one_s() {
+    let origin = Origin::start().await;
+    let front = behind("127.0.0.0/8").await;
+    front.serve("red/alice", Access::Owner, origin.address);
+    front.serve("red/bob", Access::Owner, origin.address);
+    let (alice, bob) = (front.sign_in("red/alice"), front.sign_in("red/bob"));
+    let mut wire = front.wire().await;
+    let ask = format!(
+        "HEAD {PATH} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\n\r\n",
+        alice.cookie
+    );
+    wire.write_all(ask.as_bytes()).await.unwrap();
+    assert!(read_head(&mut wire).await.starts_with("HTTP/1.1 200"));
+    let headers = [("cookie", bob.cookie.as_str())];
+    let mut socket = open_socket(wire, "/w/red/bob/ws", &headers).await.unwrap();
+    alice.session.revoked.cancel();
+    socket.send(Message::text("still here")).await.unwrap();
+    let echo = within(socket.next()).await.unwrap().unwrap();
+    assert_eq!(echo, Message::text("still here"));
+    bob.session.revoked.cancel();
+    let end = within(socket.next()).await;
+    assert!(end.is_none_or(|message| message.is_err()));
+}
+
+#[tokio::test]
+async fn proxies_are_spoken_to_one_request_at_a_time() {
+    for (network, expected) in [("127.0.0.0/8", "http/1.1"), ("10.0.0.0/8", "h2")] {
+        let front = behind(network).await;
+        let wire = front.tls_wire(&["h2", "http/1.1"]).await;
+        let spoken = wire.get_ref().1.alpn_protocol();
+        assert_eq!(spoken, Some(expected.as_bytes()), "{network}");
     }
 }

@@ -262,6 +262,29 @@ async fn one_address_has_so_many_connections_and_a_sandbox_has_none() {
 }
 
 #[tokio::test]
+async fn a_listener_has_so_many_connections_and_takes_the_next_when_one_ends() {
+    let front = Front::planned(Plan {
+        limits: Limits {
+            connections_max: 2,
+            ..Limits::default()
+        },
+        ..Plan::default()
+    })
+    .await;
+    let (first, _second) = (front.wire().await, front.wire().await);
+    let mut third = front.wire().await;
+    assert!(is_cut(&mut third, AT_ONCE).await);
+    drop(first);
+    within(async {
+        while front.public.open_connections() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(send(front.wire().await, get("/", &[])).await.status, 200);
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let origin = Origin::start().await;
     let echo = |uri: http::Uri, _body: String| async move { uri.path().to_owned() };

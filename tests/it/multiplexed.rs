@@ -45,6 +45,30 @@ fn hurried() -> Limits {
 }
 
 #[tokio::test]
+async fn clients_are_told_the_limits_and_are_offered_no_tunnels() {
+    const STREAMS: u16 = 3;
+    const WINDOW: u16 = 4;
+    const HEADER_LIST: u16 = 6;
+    const CONNECT_PROTOCOL: u16 = 8;
+    let front = Front::start().await;
+    let mut frames = Frames::start(front.tls_wire(&["h2"]).await).await;
+    let settings = frames.settings().await;
+    let limits = Limits::default();
+    let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap();
+    for told in [
+        (STREAMS, limits.h2_streams_max),
+        (WINDOW, limits.h2_stream_window_bytes),
+        (HEADER_LIST, head_bytes_max),
+    ] {
+        assert!(settings.contains(&told), "{told:?}: {settings:?}");
+    }
+    let tunnels = settings
+        .iter()
+        .any(|(number, _)| *number == CONNECT_PROTOCOL);
+    assert!(!tunnels, "{settings:?}");
+}
+
+#[tokio::test]
 async fn a_connection_without_streams_is_not_kept() {
     let (front, _origin, alice) = alice(hurried()).await;
     let mut never = Frames::start(front.tls_wire(&["h2"]).await).await;

@@ -97,15 +97,20 @@ impl<W: Wire> Frames<W> {
         .await
     }
 
+    /// The other side's settings: number and value.
+    pub(crate) async fn settings(&mut self) -> Vec<(u16, u32)> {
+        let (kind, payload) = within(self.frame()).await.unwrap();
+        assert_eq!(kind.0, SETTINGS);
+        let setting = |six: &[u8]| {
+            let number = u16::from_be_bytes([six[0], six[1]]);
+            (number, u32::from_be_bytes([six[2], six[3], six[4], six[5]]))
+        };
+        payload.chunks_exact(6).map(setting).collect()
+    }
+
     /// Answers what the protocol wants answered.
     async fn next(&mut self) -> std::io::Result<(u8, u8, u32)> {
-        let mut head = [0; 9];
-        self.wire.read_exact(&mut head).await?;
-        let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let (kind, flags) = (head[3], head[4]);
-        let mut payload = vec![0; usize::try_from(len).unwrap()];
-        self.wire.read_exact(&mut payload).await?;
+        let ((kind, flags, stream), payload) = self.frame().await?;
         if flags & ACK == 0 && kind == SETTINGS {
             self.send(SETTINGS, ACK, 0, &[]).await?;
         }
@@ -113,6 +118,17 @@ impl<W: Wire> Frames<W> {
             self.send(PING, ACK, 0, &payload).await?;
         }
         Ok((kind, flags, stream))
+    }
+
+    async fn frame(&mut self) -> std::io::Result<((u8, u8, u32), Vec<u8>)> {
+        let mut head = [0; 9];
+        self.wire.read_exact(&mut head).await?;
+        let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let (kind, flags) = (head[3], head[4]);
+        let mut payload = vec![0; usize::try_from(len).unwrap()];
+        self.wire.read_exact(&mut payload).await?;
+        Ok(((kind, flags, stream), payload))
     }
 }
 
