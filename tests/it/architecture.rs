@@ -75,7 +75,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rcgen", &["tls"]),
-    ("serde_yaml", &["config"]),
+    ("saphyr_parser", &["config"]),
     ("askama", &["portal", "proxy"]),
 ];
 
