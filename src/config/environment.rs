@@ -5,7 +5,7 @@ use crate::config::key::Key;
 use crate::config::keys;
 use crate::config::note::Place;
 use crate::config::read;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, Spot};
 
 pub(super) fn take(vars: &dyn Vars, settings: &mut Settings) {
     for key in keys::all() {
@@ -18,7 +18,8 @@ pub(super) fn take(vars: &dyn Vars, settings: &mut Settings) {
             (None, None) => {}
             (Some(text), None) => {
                 settings.secret_files.remove(key.path);
-                settings.set(key.path, key, &text, &Place::Variable(name.to_owned()));
+                let place = Place::Variable(name.to_owned());
+                settings.set(spot(key.path, &place), key, &text);
             }
             (None, Some((path, file))) => {
                 settings.entries.remove(key.path);
@@ -80,5 +81,13 @@ fn read_from(
             "everybody on this host may read that file: chmod 600 it",
         );
     }
-    settings.set(key.path, key, &secret.text, place);
+    settings.set(spot(key.path, place), key, &secret.text);
+}
+
+fn spot<'a>(path: &'a str, place: &'a Place) -> Spot<'a> {
+    Spot {
+        path,
+        shown: path,
+        place,
+    }
 }

@@ -1,5 +1,7 @@
 //! Groups and their users, in every form that the original took, with every mistake named.
 
+use std::collections::HashSet;
+
 use crate::config::keys::nearest;
 use crate::config::note::{Place, quoted};
 use crate::config::settings::Settings;
@@ -71,7 +73,7 @@ fn users(
     written: &[Node],
     settings: &mut Settings,
 ) -> Vec<ConfiguredUser> {
-    let mut names: std::collections::HashSet<UserName> = std::collections::HashSet::new();
+    let mut names: HashSet<UserName> = HashSet::new();
     let mut users: Vec<ConfiguredUser> = Vec::new();
     for node in written {
         let place = settings.source.place(node.line);

@@ -107,6 +107,11 @@ impl Key {
             .map_or("", |(section, _)| section)
     }
 
+    /// The sections it stands in, from the outermost.
+    pub(super) fn sections(&self) -> impl Iterator<Item = &'static str> {
+        self.section().split('.').filter(|name| !name.is_empty())
+    }
+
     /// Whether the secret may also be in a file of its own.
     pub(super) fn has_file(&self) -> bool {
         self.secret && self.status != Status::Gone

@@ -80,6 +80,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key> {
     SECTIONS.iter().flat_map(|section| section.keys)
 }
 
+/// The keys of a list's entries.
+pub(super) fn inside(list: &Key) -> impl Iterator<Item = &'static Key> {
+    let list = list.path;
+    all().filter(move |key| key.section().strip_suffix("[]") == Some(list))
+}
+
 /// The key of a path, in which `[7]` stands for `[]`.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     let Some((list, rest)) = path.split_once('[') else {

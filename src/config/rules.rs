@@ -1,5 +1,7 @@
 //! Rules over several keys, old words for new ones, and what is accepted without effect.
 
+mod certificates;
+
 use std::collections::BTreeMap;
 
 use crate::config::env::{self, Places, Vars};
@@ -12,9 +14,6 @@ use crate::config::{SANDBOX_IMAGE, keys};
 /// The original's image, which no registry that this program knows has.
 const ORIGINAL_IMAGE: &str = "waterpistol/thon";
 
-/// Where the original kept its certificates, and said so in every file that it wrote.
-const ORIGINAL_SSL_DIR: &str = "/etc/nginx/ssl";
-
 /// More names than these say no more.
 const NAMES_MAX: usize = 6;
 
@@ -25,7 +24,7 @@ pub(super) fn apply(vars: &dyn Vars, settings: &mut Settings) {
     address(settings);
     image(settings);
     access(settings);
-    certificates(settings);
+    certificates::apply(settings);
     workspace(settings);
     sign_in(settings);
     docker_host(vars, settings);
@@ -121,77 +120,6 @@ fn access(settings: &mut Settings) {
     }
 }
 
-fn certificates(settings: &mut Settings) {
-    let provider = settings.string("proxy.ssl_provider");
-    let place = settings
-        .entries
-        .get("proxy.ssl_provider")
-        .map(|entry| entry.place.clone());
-    let place = place.unwrap_or(Place::Default);
-    match provider.as_str() {
-        "files" => certificate_files(&place, settings),
-        "none" => plain_http(&place, settings),
-        "certbot" => settings.warn(
-            &place,
-            "proxy.ssl_provider",
-            "Let's Encrypt is not in this version: the appliance's own authority is used; with certificates of your own write `files`",
-        ),
-        _ => {}
-    }
-    if provider == "files" {
-        return;
-    }
-    for path in [
-        "proxy.ssl_certificate",
-        "proxy.ssl_certificate_key",
-        "proxy.ssl_dir",
-    ] {
-        let place = settings.written(path).cloned();
-        if let Some(place) = place.filter(|_| settings.text(path) != Some(ORIGINAL_SSL_DIR)) {
-            settings.warn(&place, path, "is read with `ssl_provider: files` only");
-        }
-    }
-}
-
-/// Both files, from where they are named or from the directory.
-fn certificate_files(place: &Place, settings: &mut Settings) {
-    let dir = settings.path("proxy.ssl_dir");
-    for (path, name) in [
-        ("proxy.ssl_certificate", "fullchain.pem"),
-        ("proxy.ssl_certificate_key", "privkey.pem"),
-    ] {
-        if settings.text(path).is_some() || !settings.sound(&[path, "proxy.ssl_dir"]) {
-            continue;
-        }
-        match &dir {
-            Some(dir) => {
-                let file = dir.join(name).display().to_string();
-                settings.follow(path, &file, Place::Default);
-            }
-            None => settings.problem(
-                place,
-                path,
-                "`ssl_provider: files` needs it: write the absolute path of a PEM file, or `ssl_dir` with fullchain.pem and privkey.pem in it",
-            ),
-        }
-    }
-}
-
-/// Without TLS of our own only somebody who has it may stand before us.
-fn plain_http(place: &Place, settings: &mut Settings) {
-    let listen: Option<std::net::SocketAddr> = settings.parsed("proxy.https_listen");
-    let loopback = listen.is_some_and(|listen| listen.ip().is_loopback());
-    let trusted = settings.length("proxy.trusted_proxies") > 0;
-    let sound = settings.sound(&["proxy.https_listen", "proxy.trusted_proxies"]);
-    if sound && !loopback && !trusted {
-        settings.problem(
-            place,
-            "proxy.ssl_provider",
-            "`none` would send sign-ins over the network unencrypted: let `proxy.https_listen` be a loopback address, for example 127.0.0.1:8443, or name the proxy that has TLS in `proxy.trusted_proxies`",
-        );
-    }
-}
-
 fn workspace(settings: &mut Settings) {
     // The original had no `mode`: a directory meant bind mounts.
     let dir = settings.path("workspace.dir");
@@ -259,19 +187,16 @@ fn docker_host(vars: &dyn Vars, settings: &mut Settings) {
     let Some(text) = vars.value(env::DOCKER_HOST) else {
         return;
     };
-    match text
-        .strip_prefix("unix://")
-        .filter(|path| path.starts_with('/'))
-    {
-        Some(path) => settings.docker_socket = Some(path.into()),
-        None => {
-            let message = format!(
-                "{} is not accepted: Docker must be on this host, write unix:///var/run/docker.sock",
-                quoted(&text)
-            );
-            settings.problem(&Place::Variable(env::DOCKER_HOST.to_owned()), "", message);
-        }
+    let path = text.strip_prefix("unix://");
+    if let Some(path) = path.filter(|path| path.starts_with('/')) {
+        settings.docker_socket = Some(path.into());
+        return;
     }
+    let message = format!(
+        "{} is not accepted: Docker must be on this host, write unix:///var/run/docker.sock",
+        quoted(&text)
+    );
+    settings.problem(&Place::Variable(env::DOCKER_HOST.to_owned()), "", message);
 }
 
 /// A file that everybody can read is no place for a secret.

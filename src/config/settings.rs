@@ -18,6 +18,14 @@ pub(super) struct Entry {
     pub(super) place: Place,
 }
 
+/// Which setting a value is for, what its author calls it, and where that is.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) path: &'a str,
+    pub(super) shown: &'a str,
+    pub(super) place: &'a Place,
+}
+
 /// Every setting that somebody wrote, checked one by one and together.
 #[derive(Default)]
 pub struct Settings {
@@ -105,20 +113,9 @@ impl Settings {
         self.warnings.push(Note::new(place, path, message));
     }
 
-    /// Writes a value down if its key accepts it.
-    pub(super) fn set(&mut self, path: &str, key: &'static Key, text: &str, place: &Place) {
-        self.set_shown(path, path, key, text, place);
-    }
-
-    /// The same, where the author wrote the path in another way.
-    pub(super) fn set_shown(
-        &mut self,
-        path: &str,
-        shown: &str,
-        key: &'static Key,
-        text: &str,
-        place: &Place,
-    ) {
+    /// Writes a value down if its key accepts it. `shown` is the path as its author wrote it.
+    pub(super) fn set(&mut self, spot: Spot<'_>, key: &'static Key, text: &str) {
+        let Spot { path, shown, place } = spot;
         let Some(text) = key.kind.checked(text) else {
             let value = if key.secret {
                 "the value".to_owned()
@@ -142,7 +139,13 @@ impl Settings {
     /// A value that follows from others.
     pub(super) fn follow(&mut self, path: &'static str, text: &str, place: Place) {
         if let Some(key) = keys::find(path) {
-            self.set(path, key, text, &place);
+            let place = &place;
+            let spot = Spot {
+                path,
+                shown: path,
+                place,
+            };
+            self.set(spot, key, text);
         }
     }
 
@@ -193,6 +196,11 @@ impl Settings {
             };
             self.unsound.iter().any(below)
         })
+    }
+
+    /// Whether somebody wrote it, as a value or as a list.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.entries.contains_key(key.path) || self.lists.contains_key(key.path)
     }
 
     /// How many entries a list has.

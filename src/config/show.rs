@@ -1,9 +1,13 @@
 //! What is in force, for people, for programs, and as environment variables. Secrets stay hidden.
 
+mod yaml;
+
+pub(in crate::config) use yaml::scalar;
+
 use serde_json::{Map, Value};
 
 use crate::config::key::{Key, Status};
-use crate::config::keys::{self, Section};
+use crate::config::keys;
 use crate::config::kind::Kind;
 use crate::config::note::Place;
 use crate::config::settings::{Settings, at};
@@ -20,25 +24,10 @@ pub struct Variable {
 }
 
 impl Settings {
-    /// The file that would lead to these settings in any environment, but for the secrets.
-    pub fn to_yaml(&self) -> String {
-        let mut lines = Vec::new();
-        for section in keys::SECTIONS {
-            let mut open: Vec<&str> = Vec::new();
-            for key in section.keys {
-                self.lines(key, &mut open, &mut lines);
-            }
-        }
-        lines.join("\n") + "\n"
-    }
-
-    /// The same as one object; what is not set is `null`.
+    /// What is in force as one object; what is not set is `null`.
     pub fn to_json(&self) -> Value {
         let mut root = Map::new();
-        for key in keys::SECTIONS
-            .iter()
-            .flat_map(|section: &Section| section.keys)
-        {
+        for key in keys::all() {
             if let Some((path, value)) = self.shown(key) {
                 insert(&mut root, &path, value);
             }
@@ -73,65 +62,8 @@ impl Settings {
         })
     }
 
-    fn lines(&self, key: &'static Key, open: &mut Vec<&'static str>, lines: &mut Vec<String>) {
-        let Some((path, value)) = self.shown(key).filter(|(_, value)| !value.is_null()) else {
-            return;
-        };
-        let sections: Vec<&str> = key
-            .section()
-            .split('.')
-            .filter(|name| !name.is_empty())
-            .collect();
-        for (depth, name) in sections.iter().enumerate() {
-            if open.get(depth) != Some(name) {
-                open.truncate(depth);
-                open.push(name);
-                lines.push(format!("{}{name}:", "  ".repeat(depth)));
-            }
-        }
-        open.truncate(sections.len());
-        let indent = "  ".repeat(sections.len());
-        let name = path.rsplit('.').next().unwrap_or(&path);
-        let remark = self.remark(key);
-        match &value {
-            Value::Object(groups) if !groups.is_empty() => {
-                lines.push(format!("{indent}{name}:"));
-                let groups = groups.iter();
-                lines.extend(
-                    groups.map(|(name, users)| {
-                        format!("{indent}  {}: {}", scalar(name), flow(users))
-                    }),
-                );
-            }
-            Value::Array(items) if key.kind == Kind::Items => {
-                lines.push(format!("{indent}{name}:{remark}"));
-                lines.extend(
-                    items
-                        .iter()
-                        .map(|item| format!("{indent}  - {}", flow(item))),
-                );
-            }
-            value => lines.push(format!("{indent}{name}: {}{remark}", flow(value))),
-        }
-    }
-
-    /// Where a value comes from, if not from the file, and whether it does anything.
-    fn remark(&self, key: &Key) -> String {
-        let mut remarks = Vec::new();
-        if let Some(Place::Variable(name)) = self.written(key.path) {
-            remarks.push(name.clone());
-        }
-        if key.status == Status::Later {
-            remarks.push("no effect in this version".to_owned());
-        }
-        if remarks.is_empty() {
-            return String::new();
-        }
-        format!("  # {}", remarks.join(", "))
-    }
-
     /// A key's path and value; keys without effect only if they were written.
-    fn shown(&self, key: &'static Key) -> Option<(String, Value)> {
+    pub(super) fn shown(&self, key: &'static Key) -> Option<(String, Value)> {
         let path = key.path.to_owned();
         if let Some((file, _)) = self.secret_files.get(key.path) {
             return Some((format!("{path}_file"), file.as_str().into()));
@@ -208,37 +140,6 @@ fn groups(groups: &[ConfiguredGroup]) -> Value {
         (group.name.to_string(), value)
     };
     Value::Object(groups.iter().map(group).collect())
-}
-
-/// YAML on one line.
-fn flow(value: &Value) -> String {
-    let list = |parts: Vec<String>| parts.join(", ");
-    match value {
-        Value::Array(items) => format!("[{}]", list(items.iter().map(flow).collect())),
-        Value::Object(pairs) => {
-            let pairs = pairs
-                .iter()
-                .map(|(key, value)| format!("{}: {}", scalar(key), flow(value)));
-            format!("{{{}}}", list(pairs.collect()))
-        }
-        Value::String(text) => scalar(text),
-        other => other.to_string(),
-    }
-}
-
-/// Plain where no reader of YAML could take it for anything but this text; JSON's quotes are YAML's.
-pub(super) fn scalar(text: &str) -> String {
-    let inside = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
-    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-        && text.chars().all(inside)
-        && !text.ends_with(':');
-    let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
-    let word = word.contains(&text.to_ascii_lowercase().as_str());
-    if plain && !word && text.parse::<f64>().is_err() {
-        text.to_owned()
-    } else {
-        Value::from(text).to_string()
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
+use crate::config::note::quoted;
+
 /// Deeper than any key; what goes on below would only use up the stack.
 const DEPTH_MAX: usize = 24;
 
@@ -167,19 +169,16 @@ impl<'a> Reader<'a> {
             let line = span.start.line();
             let (event, at) = self.event()?;
             let value = self.node(event, at, depth + 1)?;
-            match lines.get(&key) {
-                Some(first) => self.twice.push(fault(
-                    span.start,
-                    format!(
-                        "{} is written twice, first in line {first}: keep one",
-                        super::note::quoted(&key)
-                    ),
-                )),
-                None => {
-                    lines.insert(key.clone(), line);
-                    pairs.push(Pair { key, line, value });
-                }
+            if let Some(first) = lines.get(&key) {
+                let message = format!(
+                    "{} is written twice, first in line {first}: keep one",
+                    quoted(&key)
+                );
+                self.twice.push(fault(span.start, message));
+                continue;
             }
+            lines.insert(key.clone(), line);
+            pairs.push(Pair { key, line, value });
         }
     }
 
@@ -231,7 +230,7 @@ fn known_tag(tag: Option<&Tag>, span: Span) -> Result<(), Fault> {
             span.start,
             format!(
                 "the tag {} is not read here: remove it",
-                super::note::quoted(&tag.to_string())
+                quoted(&tag.to_string())
             ),
         )),
         _ => Ok(()),
@@ -251,152 +250,4 @@ fn fault(at: Marker, message: impl Into<String>) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn faults(text: &str) -> String {
-        let faults = parse(text).unwrap_err();
-        let lines = faults
-            .iter()
-            .map(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.message));
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
-    fn mapping(node: Node) -> Vec<Pair> {
-        match node.value {
-            Value::Mapping(pairs) => pairs,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn scalars_are_what_was_typed_and_know_their_line() {
-        let pairs = mapping(parse("a: yes\nb: '007'\nc: 007\n\nd:\ne: ~\nf: 'null'\n").unwrap());
-        let found: Vec<(usize, String)> = pairs
-            .iter()
-            .map(|pair| (pair.line, format!("{:?}", pair.value.value)))
-            .collect();
-        let expected = [
-            (1, r#"Scalar("yes")"#),
-            (2, r#"Scalar("007")"#),
-            (3, r#"Scalar("007")"#),
-            (5, "Null"),
-            (6, "Null"),
-            (7, r#"Scalar("null")"#),
-        ];
-        assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));
-    }
-
-    #[test]
-    fn every_key_that_is_written_twice_is_named_with_both_lines() {
-        assert_eq!(
-            faults("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n"),
-            "4:3: `c` is written twice, first in line 3: keep one\n\
-             5:1: `a` is written twice, first in line 1: keep one"
-        );
-    }
-
-    #[test]
-    fn a_mistake_in_the_syntax_has_line_and_column() {
-        assert!(
-            faults("a: 1\n  b: 2\n").starts_with("2:4: not YAML: "),
-            "{}",
-            faults("a: 1\n  b: 2\n")
-        );
-        assert!(faults("a: [1\n").contains("not YAML"));
-        assert!(faults("a: !run x\n").contains("1:9: the tag `!run` is not read"));
-        assert!(faults("a: 1\n---\nb: 2\n").starts_with("3:1: a settings file is one document"));
-        assert!(faults("[a]: 1\n").contains("a key must be a word"));
-    }
-
-    #[test]
-    fn bombs_do_not_go_off() {
-        assert!(faults(&"[".repeat(100)).contains("nested too deeply"));
-        assert!(faults(&"[".repeat(1 << 20)).contains("recursion limit"));
-        assert!(faults(&"- ".repeat(1 << 19)).contains("nested too deeply"));
-        assert!(faults("a: &a [*a]\n").contains("not complete yet"));
-        let mut bomb = "l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-        for level in 1..20 {
-            let below = format!("*l{}", level - 1);
-            let list = [below.as_str(); 10].join(", ");
-            bomb.push_str(&format!("l{level}: &l{level} [{list}]\n"));
-        }
-        assert!(faults(&bomb).contains("too large for a settings file"));
-    }
-
-    #[test]
-    fn an_alias_is_what_its_anchor_was() {
-        let pairs = mapping(parse("a: &x [red, blue]\nb: *x\n").unwrap());
-        assert!(matches!(&pairs[1].value.value, Value::Sequence(nodes) if nodes.len() == 2));
-    }
-
-    fn of_json(value: &serde_json::Value) -> String {
-        match value {
-            serde_json::Value::Null => "~".to_owned(),
-            serde_json::Value::String(text) => format!("{text:?}"),
-            serde_json::Value::Array(items) => {
-                items.iter().map(of_json).collect::<Vec<_>>().join(",")
-            }
-            serde_json::Value::Object(pairs) => {
-                let pairs = pairs
-                    .iter()
-                    .map(|(key, value)| format!("{key:?}={}", of_json(value)));
-                pairs.collect::<Vec<_>>().join(";")
-            }
-            other => format!("{:?}", other.to_string()),
-        }
-    }
-
-    fn of_yaml(node: &Node) -> String {
-        match &node.value {
-            Value::Null => "~".to_owned(),
-            Value::Scalar(text) => format!("{text:?}"),
-            Value::Sequence(nodes) => nodes.iter().map(of_yaml).collect::<Vec<_>>().join(","),
-            Value::Mapping(pairs) => {
-                let pairs = pairs
-                    .iter()
-                    .map(|pair| format!("{:?}={}", pair.key, of_yaml(&pair.value)));
-                pairs.collect::<Vec<_>>().join(";")
-            }
-        }
-    }
-
-    fn json() -> impl Strategy<Value = serde_json::Value> {
-        let text = "[ -~äß€🦀\\n\\t]{0,12}";
-        let leaf = prop_oneof![
-            Just(serde_json::Value::Null),
-            any::<bool>().prop_map(Into::into),
-            any::<i64>().prop_map(Into::into),
-            text.prop_map(Into::into),
-        ];
-        leaf.prop_recursive(4, 32, 5, move |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::Array),
-                prop::collection::btree_map(text, inner, 0..5)
-                    .prop_map(|pairs| serde_json::Value::Object(pairs.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn json_is_yaml_and_means_the_same(value in json()) {
-            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
-                let node = parse(&text).map_err(|faults| TestCaseError::fail(format!("{text}\n{faults:?}")))?;
-                prop_assert_eq!(of_yaml(&node), of_json(&value));
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_at_all_is_nothing() {
-        for text in ["", "# nothing yet\n", "---\n", "\u{feff}", "~"] {
-            assert!(
-                matches!(parse(text).unwrap().value, Value::Null),
-                "{text:?}"
-            );
-        }
-    }
-}
+mod tests;
