@@ -181,3 +181,6 @@ impl Config {
         self.state_dir.join("thon.redb")
     }
 }
+
+#[cfg(test)]
+mod tests;

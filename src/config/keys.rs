@@ -7,7 +7,7 @@ mod lemonade;
 mod proxy;
 mod sandbox;
 
-use crate::config::key::Key;
+use crate::config::key::{Key, Status};
 
 /// A part of the file and what it is about.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ pub(super) fn unknown(section: &str, name: &str) -> String {
 /// What may be written in a section: keys and sections, each once.
 fn names_in(section: &str) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = Vec::new();
-    for key in all().filter(|key| key.status != super::key::Status::Gone) {
+    for key in all().filter(|key| key.status != Status::Gone) {
         let inside = match section {
             "" => Some(key.path),
             _ => key
@@ -175,6 +175,24 @@ mod tests {
                 "{}",
                 key.path
             );
+        }
+    }
+
+    #[test]
+    fn every_key_leads_to_something() {
+        let readers = [
+            include_str!("build.rs"),
+            include_str!("build/later.rs"),
+            include_str!("rules.rs"),
+            include_str!("rules/certificates.rs"),
+            include_str!("settings.rs"),
+        ]
+        .concat();
+        for key in all().filter(|key| key.status != Status::Gone) {
+            let whole = readers.contains(&format!("\"{}\"", key.path));
+            let last = readers.contains(&format!(".{}\"", key.name()));
+            let groups = key.kind == Kind::Groups;
+            assert!(whole || last || groups, "nobody reads {}", key.path);
         }
     }
 

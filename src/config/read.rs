@@ -26,6 +26,7 @@ pub(super) struct Source {
     pub(super) path: Option<PathBuf>,
     pub(super) text: String,
     pub(super) others_may_read: bool,
+    pub(super) others_may_write: bool,
 }
 
 impl Source {
@@ -75,7 +76,9 @@ fn text(path: &Path) -> Result<Option<Source>, Problems> {
     Ok(Some(Source {
         path: Some(path.to_owned()),
         text,
+        // A terminal or `/dev/null` keeps nothing for anybody.
         others_may_read: meta.is_file() && meta.mode() & OTHERS_MAY_READ != 0,
+        others_may_write: meta.is_file() && meta.mode() & OTHERS_MAY_WRITE != 0,
     }))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn apply(vars: &dyn Vars, settings: &mut Settings) {
     workspace(settings);
     sign_in(settings);
     docker_host(vars, settings);
-    readable(settings);
+    permissions(settings);
     places(vars, settings);
 }
 
@@ -199,8 +199,17 @@ fn docker_host(vars: &dyn Vars, settings: &mut Settings) {
     settings.problem(&Place::Variable(env::DOCKER_HOST.to_owned()), "", message);
 }
 
-/// A file that everybody can read is no place for a secret.
-fn readable(settings: &mut Settings) {
+/// A file that everybody can read is no place for a secret; one that everybody can write decides what
+/// root does.
+fn permissions(settings: &mut Settings) {
+    if settings.source.others_may_write {
+        let place = settings.source.place(0);
+        settings.warn(
+            &place,
+            "",
+            "everybody on this host may write it: chmod 600 the file",
+        );
+    }
     let in_file = |place: &Place| matches!(place, Place::File { .. });
     let mut secrets = settings.entries.iter().filter(|(path, entry)| {
         let own = settings.secret_files.contains_key(path.as_str());

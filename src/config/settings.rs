@@ -81,7 +81,7 @@ impl Settings {
         let source = Source {
             path: Some("thon.yaml".into()),
             text: text.to_owned(),
-            others_may_read: false,
+            ..Source::default()
         };
         Self::read(source, vars)
     }
