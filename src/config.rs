@@ -1,10 +1,21 @@
 //! `Config`: the validated settings, one plain struct per part.
 
+mod build;
 pub mod env;
-pub mod file;
+mod environment;
 mod groups;
+mod key;
+mod keys;
+mod kind;
+mod later;
+mod note;
 mod read;
-pub mod validate;
+pub mod reference;
+mod rules;
+mod settings;
+mod show;
+mod written;
+mod yaml;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,13 +28,23 @@ use crate::domain::network::Subnet;
 use crate::domain::workspace::WorkspaceMode;
 
 pub use env::Vars;
-pub use validate::{Problem, Problems};
+pub use later::{
+    Auth, ChatModel, Client, Event, KeyMode, Kilo, Langfuse, Lemonade, LlamaCpp, ModelLimit, Quota,
+    Redis, Scope,
+};
+pub use note::{Note, Place, Problems};
+pub use settings::Settings;
+pub use show::Variable;
 
-/// What the appliance was asked to be. Built by [`validate`] only.
+/// What the appliance was asked to be. Built by [`load`] only.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file that it was read from, if any.
     pub source: Option<PathBuf>,
+    /// What was accepted and is not what its author may think.
+    pub warnings: Vec<Note>,
+    /// Nothing uses it yet.
+    pub event: Event,
     pub log_level: LogLevel,
     pub demo: bool,
     pub external_ip: Option<IpAddr>,
@@ -37,6 +58,13 @@ pub struct Config {
     pub gateway: Gateway,
     pub sandbox: Sandbox,
     pub workspace: Workspace,
+    /// Settings that every editor starts with. Nothing uses them yet.
+    pub vscode_settings: Option<PathBuf>,
+    /// Nothing uses it yet, nor the three below.
+    pub lemonade: Lemonade,
+    pub kilo: Kilo,
+    pub langfuse: Langfuse,
+    pub auth: Auth,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +98,8 @@ pub struct Proxy {
     pub certificates: Certificates,
     /// Whose `X-Forwarded-*` are believed: nobody's unless written.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whom Let's Encrypt writes to. Nothing uses it yet.
+    pub certbot_email: Option<String>,
 }
 
 /// Where the listeners' certificate comes from.
@@ -94,6 +124,13 @@ pub struct Dashboard {
 pub struct Gateway {
     /// Its port is also used on the instances' bridge.
     pub listen: SocketAddr,
+    /// Whether participants get keys. Nothing uses it yet, nor what follows.
+    pub enabled: bool,
+    pub mode: KeyMode,
+    pub scope: Scope,
+    pub quota: Quota,
+    pub models: Vec<ModelLimit>,
+    pub redis: Option<Redis>,
 }
 
 /// What instances are made of.
@@ -108,6 +145,8 @@ pub struct Sandbox {
     pub bridge: String,
     /// Where Docker listens.
     pub docker_socket: PathBuf,
+    /// How long an instance lives; 0 is for ever. Nothing uses it yet.
+    pub timeout_minutes: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -125,9 +164,7 @@ pub const SANDBOX_IMAGE: &str = "thon-sandbox:latest";
 /// `path` is what the caller asked for; without it the usual places are tried, and a machine with
 /// no file at all gets the defaults.
 pub fn load(path: Option<&Path>, vars: &dyn Vars) -> Result<Config, Problems> {
-    let (text, source) = read::file(path, vars)?;
-    let file = read::parse(&text)?;
-    validate::validate(&file, source, vars)
+    Ok(Settings::load(path, vars)?.config())
 }
 
 impl Config {
@@ -144,3 +181,6 @@ impl Config {
         self.state_dir.join("thon.redb")
     }
 }
+
+#[cfg(test)]
+mod tests;

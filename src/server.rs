@@ -46,6 +46,9 @@ use listeners::{Register, Sockets, only_one, private_dir};
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
     telemetry::start(level(config.log_level), log);
+    for warning in &config.warnings {
+        tracing::warn!(config.key = %warning.key, "{warning}");
+    }
     workers()?.block_on(async {
         let appliance = Appliance::start(config).await?;
         let signal = shutdown::requested().await?;

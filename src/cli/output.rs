@@ -10,6 +10,7 @@ use super::words::clean;
 use crate::config::{Vars, env};
 
 const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
 const CYAN: &str = "\x1b[1;36m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -48,6 +49,11 @@ impl Output {
             "{} {text}",
             self.word(CYAN, "hint:")
         ));
+    }
+
+    pub(super) fn warn(&self, text: &str) {
+        let word = self.word(YELLOW, "warning:");
+        drop(writeln!(io::stderr(), "{word} {}", clean(text)));
     }
 
     pub(super) fn fail(&self, failure: &Failure) -> Exit {

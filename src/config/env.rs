@@ -1,36 +1,64 @@
-//! Every environment variable in one list; read through the injected `Vars`.
+//! The environment: variables that are no setting's, and the one place that reads it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Where the file is, instead of the usual places.
 pub const CONFIG: &str = "THON_CONFIG";
-/// `domain` of `proxy`.
-pub const DOMAIN: &str = "THON_DOMAIN";
-/// `external_ip`.
-pub const EXTERNAL_IP: &str = "EXTERNAL_IP";
-/// `host` of `dashboard`.
-pub const DASHBOARD_HOST: &str = "DASHBOARD_HOST";
-/// `port` of `dashboard`.
-pub const DASHBOARD_PORT: &str = "DASHBOARD_PORT";
+/// Where Docker listens: `unix:///path`, as the `docker` command understands it.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The user's home directory.
 pub const HOME: &str = "HOME";
-/// `log_level`.
-pub const LOG_LEVEL: &str = "THON_LOG_LEVEL";
 /// Set to anything: no colours on the terminal.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// `runtime_dir`.
 pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
-/// Where Docker listens: `unix:///path`, as the `docker` command understands it.
-pub const DOCKER_HOST: &str = "DOCKER_HOST";
-/// `image` of `sandbox`.
-pub const SANDBOX_IMAGE: &str = "SANDBOX_IMAGE";
 /// `state_dir`.
 pub const STATE_DIR: &str = "THON_STATE_DIR";
-/// `dir` of `workspace`.
-pub const WORKSPACE_DIR: &str = "THON_WORKSPACE_DIR";
 /// Where a user's own sockets belong.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
+/// Variables that are no setting's, each with what it is for.
+pub const OTHERS: [(&str, &str); 5] = [
+    (CONFIG, "the settings file"),
+    (
+        DOCKER_HOST,
+        "where Docker listens, `unix:///path` only; default `/var/run/docker.sock`",
+    ),
+    (HOME, "the default places of a user who is not root"),
+    (XDG_RUNTIME_DIR, "the same, for the control socket"),
+    (NO_COLOR, "no colours on the terminal"),
+];
+
+/// Variables of the original that no key has, each with what replaces it.
+pub const GONE: [(&str, &str); 8] = [
+    (
+        "DASHBOARD_SECRET_KEY",
+        "sessions are random numbers that the appliance remembers: no secret signs them",
+    ),
+    (
+        "GATEWAY_ADMIN_URL",
+        "no APISIX is administered: the gateway is part of THON",
+    ),
+    ("GATEWAY_PROXY_PORT", "write `gateway.listen`"),
+    (
+        "GATEWAY_RATE_LIMIT_TOKENS",
+        "its name is GATEWAY_TOKEN_LIMIT",
+    ),
+    (
+        "GATEWAY_RATE_LIMIT_WINDOW",
+        "its name is GATEWAY_TOKEN_WINDOW",
+    ),
+    (
+        "THON_DB_PATH",
+        "the records are in `state_dir`, or THON_STATE_DIR",
+    ),
+    (
+        "THON_ENV_FILE",
+        "no `.env` file is read: name it as `EnvironmentFile=` in the systemd unit",
+    ),
+    ("THON_LOG_FORMAT", "the log has one format"),
+];
 
 /// The environment as the configuration sees it: the process's own, or a test's.
 pub trait Vars {

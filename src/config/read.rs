@@ -1,156 +1,201 @@
-//! Finds the file and parses it, naming every key that is not known.
+//! Finds the file and reads it: the settings, and secrets that are in files of their own.
 
-use std::io;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde_yaml::Value;
+use nix::fcntl::OFlag;
 
 use crate::config::env::{self, Places, Vars};
-use crate::config::file::File;
-use crate::config::validate::Problems;
+use crate::config::note::{Place, Problems, quoted};
 
 /// A file larger than this is not a configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The text and where it came from; empty text without a source when there is no file anywhere.
-pub(super) fn file(
-    asked: Option<&Path>,
-    vars: &dyn Vars,
-) -> Result<(String, Option<PathBuf>), Problems> {
+/// A file larger than this is not a password or a key.
+const SECRET_BYTES_MAX: u64 = 4096;
+
+const OTHERS_MAY_READ: u32 = 0o004;
+const OTHERS_MAY_WRITE: u32 = 0o002;
+
+/// The settings file as it was found.
+#[derive(Default)]
+pub(super) struct Source {
+    /// None when there is no file anywhere: then the text is empty.
+    pub(super) path: Option<PathBuf>,
+    pub(super) text: String,
+    pub(super) others_may_read: bool,
+    pub(super) others_may_write: bool,
+}
+
+impl Source {
+    pub(super) fn place(&self, line: usize) -> Place {
+        self.path
+            .as_ref()
+            .map_or(Place::Default, |path| Place::File {
+                path: path.display().to_string().into(),
+                line,
+            })
+    }
+}
+
+/// The file that was asked for, or the first of the usual ones.
+pub(super) fn source(asked: Option<&Path>, vars: &dyn Vars) -> Result<Source, Problems> {
     let named = asked
         .map(Path::to_owned)
         .or_else(|| vars.value(env::CONFIG).map(PathBuf::from));
     if let Some(path) = named {
-        return match text(&path)? {
-            Some(text) => Ok((text, Some(path))),
-            None => Err(problem(format!("there is no file {}", path.display()))),
-        };
+        let missing = || problem(&path, "there is no such file");
+        return text(&path)?.ok_or_else(missing);
     }
     for path in [Places::of(vars).config, PathBuf::from("thon.yaml")] {
-        if let Some(text) = text(&path)? {
-            return Ok((text, Some(path)));
+        if let Some(source) = text(&path)? {
+            return Ok(source);
         }
     }
-    Ok((String::new(), None))
+    Ok(Source::default())
 }
 
-fn text(path: &Path) -> Result<Option<String>, Problems> {
-    let unreadable = |error: io::Error| problem(format!("cannot read {}: {error}", path.display()));
-    match std::fs::metadata(path) {
+fn text(path: &Path) -> Result<Option<Source>, Problems> {
+    let read = || -> io::Result<(Vec<u8>, Metadata)> {
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
+        Ok((at_most(file, FILE_BYTES_MAX)?, meta))
+    };
+    let (bytes, meta) = match read() {
+        Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-        Ok(meta) if meta.len() > FILE_BYTES_MAX => {
-            return Err(problem(format!("{} is larger than 1 MiB", path.display())));
-        }
-        Ok(_) => {}
+        Err(error) => return Err(problem(path, format!("cannot be read: {error}"))),
+    };
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(problem(path, "larger than 1 MiB: not a settings file"));
     }
-    std::fs::read_to_string(path).map(Some).map_err(unreadable)
+    let text = String::from_utf8(bytes)
+        .map_err(|_| problem(path, "not UTF-8 text: not a settings file"))?;
+    Ok(Some(Source {
+        path: Some(path.to_owned()),
+        text,
+        // A terminal or `/dev/null` keeps nothing for anybody.
+        others_may_read: meta.is_file() && meta.mode() & OTHERS_MAY_READ != 0,
+        others_may_write: meta.is_file() && meta.mode() & OTHERS_MAY_WRITE != 0,
+    }))
 }
 
-impl File {
-    /// As somebody would write it.
-    pub fn to_yaml(&self) -> Result<String, Problems> {
-        serde_yaml::to_string(self).map_err(|error| problem(error.to_string()))
-    }
+/// One byte more than that, for whoever wants to know that there is more.
+fn at_most(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-/// The file's contents. A wrong type ends it at once, with line and column; unknown keys are all
-/// reported together.
-pub(super) fn parse(text: &str) -> Result<File, Problems> {
-    if text.trim().is_empty() {
-        return Ok(File::default());
+/// What a file of its own says, and whether everybody on the host may read it.
+pub(super) struct SecretFile {
+    pub(super) text: String,
+    pub(super) others_may_read: bool,
+}
+
+/// The secret in a file, without the end of its line. The error says what is wrong with the file and
+/// nothing of what is in it.
+pub(super) fn secret(path: &str) -> Result<SecretFile, String> {
+    let shown = quoted(path);
+    if !Path::new(path).is_absolute() {
+        return Err(format!("{shown} is not accepted: write an absolute path"));
     }
-    let value: Value = serde_yaml::from_str(text).map_err(|error| problem(error.to_string()))?;
-    if value.is_null() {
-        return Ok(File::default());
+    let read = || -> io::Result<(Vec<u8>, Metadata)> {
+        let mut options = OpenOptions::new();
+        // A pipe in the file's place would wait for its writer.
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = options.open(path)?;
+        let meta = file.metadata()?;
+        let bytes = if meta.is_file() {
+            at_most(file, SECRET_BYTES_MAX)?
+        } else {
+            Vec::new()
+        };
+        Ok((bytes, meta))
+    };
+    let (bytes, meta) = read().map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    if !meta.is_file() {
+        return Err(format!("{shown} is no file"));
     }
-    let mut unknown = Vec::new();
-    // From the text, not from `value`: only so do errors have a line.
-    let file = serde_ignored::deserialize(serde_yaml::Deserializer::from_str(text), |path| {
-        unknown.push(path.to_string());
+    if meta.mode() & OTHERS_MAY_WRITE != 0 {
+        return Err(format!(
+            "{shown} may be written by everybody on this host: chmod 600 it"
+        ));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not text"))?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!(
+            "{shown} is larger than 4 KiB: that is no password or key"
+        ));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(format!("{shown} is empty"));
+    }
+    Ok(SecretFile {
+        text: text.to_owned(),
+        others_may_read: meta.mode() & OTHERS_MAY_READ != 0,
     })
-    .map_err(|error: serde_yaml::Error| problem(error.to_string()))?;
-    if unknown.is_empty() {
-        return Ok(file);
-    }
-    let mut problems = Problems::default();
-    for key in unknown {
-        let (section, last) = key.rsplit_once('.').unwrap_or(("", &key));
-        problems.add(&key, unknown_key(last, &known_keys(section)));
-    }
-    Err(problems)
 }
 
-/// What to say of a key that nobody knows, among those that are.
-pub(super) fn unknown_key(key: &str, known: &[String]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, key), candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    match nearest {
-        Some((_, name)) => format!("unknown key; did you mean `{name}`?"),
-        None => format!("unknown key; known here: {}", known.join(", ")),
-    }
-}
-
-/// The keys of a section, read off the structs themselves so that no list can fall behind.
-fn known_keys(section: &str) -> Vec<String> {
-    let Ok(value) = serde_yaml::to_value(File::default()) else {
-        return Vec::new();
-    };
-    let here = if section.is_empty() {
-        Some(&value)
-    } else {
-        value.get(section)
-    };
-    here.and_then(Value::as_mapping)
-        .map_or_else(Vec::new, |mapping| {
-            mapping
-                .keys()
-                .filter_map(|key| key.as_str().map(str::to_owned))
-                .collect()
-        })
-}
-
-fn problem(message: String) -> Problems {
-    let mut problems = Problems::default();
-    problems.add("", message);
-    problems
+fn problem(path: &Path, message: impl Into<String>) -> Problems {
+    let path = path.display().to_string().into();
+    Problems::one(&Place::File { path, line: 0 }, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
-    #[test]
-    fn every_unknown_key_is_named_with_the_nearest_known_one() {
-        let problems =
-            parse("proxy:\n  htps_listen: x\n  nonsense_here: 1\nsandboxx: {}\n").unwrap_err();
-        let text = problems.to_string();
-        assert!(
-            text.contains("proxy.htps_listen: unknown key; did you mean `https_listen`?"),
-            "{text}"
-        );
-        assert!(
-            text.contains("proxy.nonsense_here: unknown key; known here: "),
-            "{text}"
-        );
-        assert!(
-            text.contains("sandboxx: unknown key; did you mean `sandbox`?"),
-            "{text}"
-        );
+    fn read(text: &str, mode: u32) -> Result<SecretFile, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        secret(path.to_str().unwrap())
     }
 
     #[test]
-    fn a_wrong_type_is_reported_with_its_line() {
-        let problems = parse("demo: true\ndashboard:\n  port: many\n").unwrap_err();
-        assert!(problems.to_string().contains("line 3"), "{problems}");
+    fn a_secret_ends_where_its_line_ends() {
+        assert_eq!(read("s3cret\r\n", 0o600).unwrap().text, "s3cret");
+        assert_eq!(read("two words \n", 0o640).unwrap().text, "two words ");
+        assert!(read("s3cret", 0o644).unwrap().others_may_read);
+        assert!(!read("s3cret", 0o640).unwrap().others_may_read);
     }
 
     #[test]
-    fn an_empty_file_is_a_file_of_defaults() {
-        assert!(parse("").is_ok());
-        assert!(parse("# nothing yet\n").is_ok());
+    fn a_secret_file_that_cannot_be_one_is_refused() {
+        let error = |text: &str, mode| read(text, mode).err().unwrap_or_default();
+        assert!(error("", 0o600).contains("is empty"));
+        assert!(error("\n", 0o600).contains("is empty"));
+        assert!(error("s3cret", 0o666).contains("may be written by everybody"));
+        assert!(error(&"x".repeat(5000), 0o600).contains("larger than 4 KiB"));
+        let error = |path| secret(path).err().unwrap_or_default();
+        assert!(error("/dev/zero").contains("is no file"));
+        assert!(error("/nowhere/at/all").contains("cannot be read"));
+        assert!(error("secret").contains("absolute path"));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_secret_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(secret(path.to_str().unwrap()).is_err_and(|error| error.contains("is no file")));
+    }
+
+    #[test]
+    fn a_settings_file_without_end_is_not_read_to_the_end() {
+        let problems = text(Path::new("/dev/zero")).err().unwrap();
+        assert!(
+            problems.to_string().contains("larger than 1 MiB"),
+            "{problems}"
+        );
     }
 }

@@ -49,6 +49,9 @@ pub enum Lives {
 pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<()> {
     let path = starting_file::ensure(up.config_path.as_deref(), vars, report)?;
     let config = config::load(path.as_deref(), vars)?;
+    for warning in &config.warnings {
+        report.step(&format!("warning: {warning}"));
+    }
     let runtime = workers()?;
     let socket = config.control_socket();
     if runtime.block_on(background::is_there(&socket)) {

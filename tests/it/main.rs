@@ -15,6 +15,7 @@ mod architecture;
 mod bridge;
 mod cli;
 mod config_files;
+mod configuration;
 mod crossing;
 mod documents;
 mod fronted;

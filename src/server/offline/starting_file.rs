@@ -13,7 +13,7 @@ use crate::config::env::{self, Places};
 use crate::server::Report;
 
 /// Two participants to try things with.
-const CONTENTS: &str = include_str!("../../../config/thon.yaml");
+const CONTENTS: &str = include_str!("../../../config/examples/starting.yaml");
 
 /// The file to read: the one asked for or the usual one, written if there is none. `None` when the
 /// usual search finds one elsewhere.
