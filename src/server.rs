@@ -1,11 +1,17 @@
 //! The composition root: `Config` to running services.
 
 mod bridge;
+mod catalogue;
 mod certificates;
+mod clock;
+mod ground;
 mod listeners;
 mod offline;
 mod privileges;
+mod records;
 mod shutdown;
+mod supervisor;
+mod trouble;
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -19,7 +25,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use offline::{Lives, Report, Up, up};
+pub use catalogue::CATALOGUE;
+pub use offline::{
+    Diagnosis, Finding, Installed, Lives, Report, Start, Step, Up, doctor, install, uninstall, up,
+};
+pub use trouble::{Entry, Severity, Trouble};
 
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
@@ -34,20 +44,28 @@ use crate::portal::{self, Ca, Portal};
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
 use crate::runtime::docker::{self, Docker};
-use crate::store::{Identity, Store};
+use crate::store::Identity;
 use crate::{gateway, proxy, telemetry, tls};
 
 use bridge::BridgeListener;
 use certificates::Issuer;
-use listeners::{Register, Sockets, only_one, private_dir};
+use listeners::{Register, Sockets, only_one};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
     telemetry::start(level(config.log_level), log);
     workers()?.block_on(async {
-        let appliance = Appliance::start(config).await?;
+        let appliance = match Appliance::start(config).await {
+            Ok(appliance) => appliance,
+            Err(error) => {
+                supervisor::failed(&format!("{error:#}"));
+                return Err(error);
+            }
+        };
+        supervisor::ready(&format!("serving {}", appliance.public_url()));
         let signal = shutdown::requested().await?;
         tracing::info!(signal, "stopping");
+        supervisor::stopping();
         appliance.stop().await;
         Ok(())
     })
@@ -106,7 +124,7 @@ impl Appliance {
         raise_descriptor_limit();
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
-        private_dir(&config.state_dir)?;
+        ground::private_dir(&config.state_dir, "state_dir")?;
         if config.workspace.mode == WorkspaceMode::Bind {
             tracing::warn!(
                 "root is kept: workspace.mode `bind` has to give directories to participants"
@@ -115,8 +133,13 @@ impl Appliance {
             let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
             privileges::drop_root(&ours, &config.sandbox.docker_socket)?;
         }
-        let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
-        let issuer = Arc::new(Issuer::open(config, Timestamp::now())?);
+        ground::check(config)?;
+        // Both are looked at before either is written.
+        records::look(config)?;
+        let issuer = Issuer::open(config, Timestamp::now()).map_err(authority_trouble)?;
+        let issuer = Arc::new(issuer);
+        let store = records::open(config, new_identity)?;
+        clock::tell(config, &store, Timestamp::now());
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
         let control = Control::new(store, runtime, table.clone(), settings(config))?;
@@ -203,6 +226,7 @@ impl Parts<'_> {
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&self.issuer).keep(shutdown.clone()));
+        tasks.spawn(supervisor::live(shutdown.clone()));
         // A listener on every address hears the bridge as well.
         if !self.config.gateway.listen.ip().is_unspecified() {
             tasks.spawn(bridge.keep(shutdown.clone()));
@@ -378,6 +402,18 @@ fn raise_descriptor_limit() {
     if let Err(error) = raised {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
+}
+
+fn authority_trouble(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<tls::TlsError>() {
+        Some(tls::TlsError::Damaged(words)) => catalogue::CA_DAMAGED.says(words).into(),
+        _ => error,
+    }
+}
+
+/// The authority's certificate and key.
+fn ca_files(config: &Config) -> [PathBuf; 2] {
+    ["rootCA.crt", "rootCA.key"].map(|name| config.state_dir.join("ca").join(name))
 }
 
 /// Where an appliance in the background writes its log.

@@ -3,6 +3,7 @@
 //! It holds intent: what exists and what is wanted. Whoever changes something writes it here, in one
 //! transaction with its audit entry, before anything else happens.
 
+mod examine;
 pub mod migrate;
 pub mod schema;
 
@@ -21,6 +22,8 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::id::ApplianceId;
 use crate::domain::secret::Secret;
 use crate::store::schema::{AUDIT, Record};
+
+pub use examine::{Examined, examine};
 
 /// Audit entries kept; the oldest makes room.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;

@@ -1,6 +1,7 @@
 //! Certificates for the listeners.
 
 pub mod authority;
+pub mod inspect;
 pub mod renewal;
 pub mod resolver;
 

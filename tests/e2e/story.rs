@@ -11,7 +11,7 @@ mod editor;
 mod forwarder;
 mod killed;
 mod lifecycle;
-mod machine;
+pub(crate) mod machine;
 mod organizer;
 mod participant;
 mod walls;
