@@ -30,18 +30,14 @@ fn line(finding: &Finding) -> String {
         Severity::Warning => "warning",
         Severity::Error => "error",
     };
-    let mut line = format!(
-        "{severity:<8} {:<12} {}",
-        finding.part,
-        clean(&finding.message)
-    );
-    if let Some(code) = &finding.code {
-        line.push_str(&format!(" ({code})"));
-    }
-    if let Some(hint) = &finding.hint {
-        line.push_str(&format!("\n{:22}hint: {}", "", clean(hint)));
-    }
-    line
+    let code = finding.code.as_ref();
+    let code = code.map_or_else(String::new, |code| format!(" ({})", clean(code)));
+    let hint = finding.hint.as_ref();
+    let hint = hint.map_or_else(String::new, |hint| {
+        format!("\n{:22}hint: {}", "", clean(hint))
+    });
+    let (part, message) = (finding.part, clean(&finding.message));
+    format!("{severity:<8} {part:<12} {message}{code}{hint}")
 }
 
 #[cfg(test)]

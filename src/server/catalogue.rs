@@ -68,16 +68,16 @@ catalogue! {
     CA_ENDS = "THN-CA-04", Warning,
         "the authority ends within 60 days",
         "between two events: move the directory `ca` away, and let every browser trust the new one";
-    CERT_UNUSABLE = "THN-CERT-03", Error,
+    CERT_UNUSABLE = "THN-CERT-11", Error,
         "the certificate that the settings name cannot be used",
         "see `ssl_certificate` and `ssl_certificate_key`; the account that runs the appliance must be able to read both";
-    CERT_TIME = "THN-CERT-04", Error,
+    CERT_TIME = "THN-CERT-12", Error,
         "the certificate that the settings name is not valid at this time of the clock",
         "is the clock right? `timedatectl`; if it is, renew the certificate";
-    CERT_ENDS = "THN-CERT-05", Warning,
+    CERT_ENDS = "THN-CERT-13", Warning,
         "the certificate that the settings name ends within 14 days",
         "renew it";
-    CERT_NAMES = "THN-CERT-06", Error,
+    CERT_NAMES = "THN-CERT-14", Error,
         "the certificate that the settings name is not for `proxy.domain`",
         "get one that is, or correct `proxy.domain`";
 

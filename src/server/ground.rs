@@ -35,9 +35,10 @@ pub(super) fn private_dir(dir: &Path, key: &str) -> Result<(), Trouble> {
 pub(super) fn is_ours(dir: &Path, key: &str) -> Result<Option<Metadata>, Trouble> {
     let failed = |error: io::Error| refused(dir, key, &error);
     // Root follows no link: whoever made it could lead it elsewhere. Others have their own rights only.
-    let looked = match geteuid().is_root() {
-        true => std::fs::symlink_metadata(dir),
-        false => std::fs::metadata(dir),
+    let looked = if geteuid().is_root() {
+        std::fs::symlink_metadata(dir)
+    } else {
+        std::fs::metadata(dir)
     };
     let meta = match looked {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

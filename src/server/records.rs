@@ -42,7 +42,7 @@ fn trouble(config: &Config, error: &StoreError) -> Trouble {
     let entry = match error {
         StoreError::InUse(_) => &code::STORE_IN_USE,
         _ if room < ground::ROOM_BYTES_MIN => return ground::full(&config.state_dir, room),
-        StoreError::Refused(_) | StoreError::Failed(_) => &code::STORE_DAMAGED,
+        _ => &code::STORE_DAMAGED,
     };
     entry.says(error.to_string())
 }

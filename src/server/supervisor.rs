@@ -19,7 +19,9 @@ pub(super) fn stopping() {
 
 /// Why there was no start.
 pub(super) fn failed(text: &str) {
-    tell(&[NotifyState::Status(text)]);
+    // A second line would be taken for something else that is told.
+    let line = text.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    tell(&[NotifyState::Status(&line)]);
 }
 
 /// A sign of life at half of the time after which the manager would start us anew. It comes from a

@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
+use nix::fcntl::OFlag;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend as _, TableError};
 
 use crate::domain::audit::AuditEntry;
+use crate::store::StoreError;
 use crate::store::schema::{AUDIT, META, VERSION};
-use crate::store::{StoreError, decode};
 
 /// A store that is larger is not read into memory for a look.
 const COPY_BYTES_MAX: u64 = 256 << 20;
@@ -60,7 +62,20 @@ fn copy(path: &Path) -> Result<Vec<u8>, StoreError> {
     let failed = |error: std::io::Error| {
         StoreError::Failed(format!("{} cannot be read: {error}", path.display()))
     };
-    let file = File::open(path).map_err(failed)?;
+    // The look may be root's, and the directory another account's: no link is followed, and nothing
+    // is waited for that never ends.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path);
+    let file = opened.map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(StoreError::Refused(format!(
+            "{} is no file",
+            path.display()
+        )));
+    }
     let mut bytes = Vec::new();
     let read = file.take(COPY_BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(failed)?;
@@ -85,8 +100,8 @@ fn look(db: &Database) -> Result<Examined, StoreError> {
     let audit = tx.open_table(AUDIT).map_err(StoreError::failed)?;
     let newest = audit.last().map_err(StoreError::failed)?;
     // A newer version's entry may have another shape.
-    let newest_entry = newest.and_then(|(key, value)| {
-        let entry: Option<AuditEntry> = decode(&key.value().to_string(), value.value()).ok();
+    let newest_entry = newest.and_then(|(_, value)| {
+        let entry: Option<AuditEntry> = serde_json::from_slice(value.value()).ok();
         entry.map(|entry| entry.at)
     });
     Ok(Examined {

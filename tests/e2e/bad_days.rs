@@ -47,8 +47,7 @@ impl House {
         };
         let text = format!(
             "state_dir: {at}/state\nruntime_dir: {at}/run\n{proxy}\
-             dashboard: {{host: 127.0.0.1, port: 0}}\ngateway: {{listen: '127.0.0.1:0'}}\n\
-             sandbox: {{docker_socket: /nonexistent/docker.sock}}\n{more}"
+             dashboard: {{host: 127.0.0.1, port: 0}}\ngateway: {{listen: '127.0.0.1:0'}}\n{more}"
         );
         fs::write(self.path("thon.yaml"), text).unwrap();
     }
@@ -64,6 +63,7 @@ impl House {
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("RUST_BACKTRACE", "1")
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
             .stdin(Stdio::null());
         command
     }
@@ -113,9 +113,10 @@ impl House {
                 if path.starts_with(self.path("run")) {
                     continue;
                 }
-                let bytes = match meta.is_file() {
-                    true => fs::read(&path).unwrap(),
-                    false => Vec::new(),
+                let bytes = if meta.is_file() {
+                    fs::read(&path).unwrap()
+                } else {
+                    Vec::new()
                 };
                 if meta.is_dir() {
                     dirs.push(path.clone());
@@ -304,14 +305,22 @@ fn a_low_port_without_the_right_to_it_is_named_with_what_gives_the_right() {
 #[test]
 fn a_socket_of_dockers_that_is_not_ours_to_use_is_found() {
     let house = House::new();
-    let at = house.dir.path().display();
-    let text = fs::read_to_string(house.path("thon.yaml")).unwrap();
-    let text = text.replace("/nonexistent/docker.sock", &format!("{at}/closed.sock"));
-    fs::write(house.path("thon.yaml"), text).unwrap();
     let socket = std::os::unix::net::UnixListener::bind(house.path("closed.sock")).unwrap();
     fs::set_permissions(house.path("closed.sock"), Permissions::from_mode(0o600)).unwrap();
-    has(&house.doctor("", &by_nobody()), "THN-DOCKER-01");
+    let at = house.path("closed.sock");
+    let by = format!("{} DOCKER_HOST=unix://{}", by_nobody(), at.display());
+    has(&house.doctor("", &by), "THN-DOCKER-01");
     drop(socket);
+}
+
+#[test]
+fn an_image_of_ones_own_that_is_missing_is_named() {
+    let house = House::new();
+    house.settings("sandbox: {image: 'thon-no-such-image:none'}\n");
+    let here = "env DOCKER_HOST=unix:///var/run/docker.sock";
+    let talk = house.is_refused(&format!("{here} $thon up --detach"), "THN-IMAGE-01");
+    assert!(talk.contains("docker load"), "{talk}");
+    has(&house.doctor("", here), "THN-IMAGE-01");
 }
 
 /// Set back and forward by two years, as after an empty battery.

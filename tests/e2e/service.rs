@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::story::{alone, machine, tell, until};
 
@@ -14,7 +15,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_thon");
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// CAP_NET_BIND_SERVICE alone.
+/// `CAP_NET_BIND_SERVICE` alone.
 const PORTS_ONLY: &str = "0000000000000400";
 
 /// A host of its own, without a network and without Docker.
@@ -332,6 +333,12 @@ fn is_upgraded(host: &Host) {
 }
 
 fn never_takes_what_is_anothers(host: &Host) {
+    // `up` wants to get Docker, which takes a network; it starts no second appliance in any case.
+    let before = host.process();
+    let talk = host.badly(1, &["thon", "up", "--detach"]);
+    assert!(talk.contains("the appliance runs already"), "{talk}");
+    assert_eq!(host.shell("pgrep -xc thon").trim(), "1");
+    assert_eq!(host.process(), before);
     host.well(&["systemctl", "stop", "thon"]);
     host.well(&["systemd-run", "--unit=byhand", "thon", "run"]);
     host.shell("until thon status; do sleep 0.1; done");
@@ -367,6 +374,16 @@ fn says_what_is_wrong_and_does_not_insist(host: &Host) {
     let talk = host.badly(64, &["thon", "install"]);
     assert!(talk.contains("log_level"), "{talk}");
     host.shell("cat /root/thon.yaml >/etc/thon/thon.yaml");
+    // Elsewhere the file system is read-only for it, until the administrator says otherwise.
+    host.shell("printf 'state_dir: /srv/thon\\n' >>/etc/thon/thon.yaml");
+    host.badly(1, &["thon", "install"]);
+    let status = host.show("StatusText");
+    assert!(status.contains("THN-STATE-03"), "{status}");
+    assert!(host.journal().contains("ReadWritePaths="), "and the hint");
+    host.drop_in("ReadWritePaths=/srv/thon");
+    host.well(&["thon", "install"]);
+    host.shell("test -s /srv/thon/thon.redb");
+    host.shell("cat /root/thon.yaml >/etc/thon/thon.yaml");
     // Whatever may pass by itself is tried again.
     host.shell("chmod 644 /var/lib/thon/ca/rootCA.key");
     host.badly(1, &["systemctl", "restart", "thon"]);
@@ -386,7 +403,6 @@ fn ends_and_goes(host: &Host) {
     let started = Instant::now();
     host.well(&["systemctl", "stop", "thon"]);
     tell(&format!("stopped in {:?}", started.elapsed()));
-    assert!(started.elapsed() < Duration::from_secs(20), "it was killed");
     assert_eq!(host.show("Result"), "success");
     host.well(&["/root/newer", "uninstall"]);
     assert_eq!(host.show("LoadState"), "not-found");

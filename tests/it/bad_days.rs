@@ -107,9 +107,10 @@ impl House {
                 if path.starts_with(self.path("run")) {
                     continue;
                 }
-                let bytes = match meta.is_dir() {
-                    true => Vec::new(),
-                    false => fs::read(&path).unwrap(),
+                let bytes = if meta.is_dir() {
+                    Vec::new()
+                } else {
+                    fs::read(&path).unwrap()
                 };
                 if meta.is_dir() {
                     dirs.push(path.clone());
@@ -383,9 +384,10 @@ fn every_code_in_the_program_is_explained_and_provoked() {
     let (mut program, mut tests) = (BTreeSet::new(), BTreeSet::new());
     for path in rust_files(&["src", "tests"].map(|dir| root.join(dir))) {
         let text = fs::read_to_string(&path).unwrap();
-        let (code, test) = match path.starts_with(root.join("src")) {
-            true => text.split_once("#[cfg(test)]").unwrap_or((&text, "")),
-            false => ("", text.as_str()),
+        let (code, test) = if path.starts_with(root.join("src")) {
+            text.split_once("#[cfg(test)]").unwrap_or((&text, ""))
+        } else {
+            ("", text.as_str())
         };
         program.extend(codes(code));
         tests.extend(codes(test));
@@ -412,9 +414,10 @@ fn rust_files(dirs: &[PathBuf]) -> Vec<PathBuf> {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => dirs.push(path),
-                false => found.push(path),
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                found.push(path);
             }
         }
     }

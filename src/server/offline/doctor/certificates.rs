@@ -152,19 +152,19 @@ mod tests {
         let (issued, current) = authority.issue(&names, now).unwrap();
         let (crt, key) = (dir.path().join("crt"), dir.path().join("key"));
         let look = |domain, now| own(&crt, &key, domain, now);
-        assert_eq!(code_of(look(None, now)), "THN-CERT-03");
+        assert_eq!(code_of(look(None, now)), "THN-CERT-11");
         fs::write(&crt, pem(&issued.cert[0])).unwrap();
-        assert_eq!(code_of(look(None, now)), "THN-CERT-03", "no key");
+        assert_eq!(code_of(look(None, now)), "THN-CERT-11", "no key");
         fs::write(&key, "key").unwrap();
         let domain = Some("thon.example.org");
         assert!(look(domain, now).is_ok());
         let other = Some("other.example.org");
-        assert_eq!(code_of(look(other, now)), "THN-CERT-06");
+        assert_eq!(code_of(look(other, now)), "THN-CERT-14");
         let day = SignedDuration::from_hours(24);
         let end = current.not_after;
-        assert_eq!(code_of(look(domain, end - day)), "THN-CERT-05");
-        assert_eq!(code_of(look(domain, end + day)), "THN-CERT-04");
-        assert_eq!(code_of(look(domain, now - day * 30)), "THN-CERT-04");
+        assert_eq!(code_of(look(domain, end - day)), "THN-CERT-13");
+        assert_eq!(code_of(look(domain, end + day)), "THN-CERT-12");
+        assert_eq!(code_of(look(domain, now - day * 30)), "THN-CERT-12");
     }
 
     fn pem(der: &[u8]) -> String {

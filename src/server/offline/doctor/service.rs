@@ -35,9 +35,10 @@ impl Service {
 }
 
 pub(super) async fn look() -> Service {
-    let unit = match service::is_managed() {
-        true => service::unit().await.ok(),
-        false => None,
+    let unit = if service::is_managed() {
+        service::unit().await.ok()
+    } else {
+        None
     };
     let path = unit.as_ref().and_then(|unit| unit.path.as_ref());
     let text = path.and_then(|path| std::fs::read_to_string(path).ok());
@@ -152,9 +153,10 @@ mod tests {
 
     #[test]
     fn without_systemd_only_the_user_counts() {
-        let expected: &[&str] = match host::is_root() {
-            true => &["THN-USER-01"],
-            false => &[],
+        let expected: &[&str] = if host::is_root() {
+            &["THN-USER-01"]
+        } else {
+            &[]
         };
         assert_eq!(codes(&Service::default()), expected);
     }

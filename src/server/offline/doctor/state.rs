@@ -45,14 +45,14 @@ fn directory(dir: &Path, key: &str) -> Result<String, Trouble> {
 }
 
 fn closed(dir: &Path, meta: &Metadata) -> Result<(), Trouble> {
-    if meta.mode() & 0o077 == 0 {
-        return Ok(());
+    if meta.mode() & 0o077 != 0 {
+        return Err(code::STATE_OPEN.says(format!(
+            "{} has mode {:04o}: others may look into it",
+            dir.display(),
+            meta.mode() & 0o7777
+        )));
     }
-    Err(code::STATE_OPEN.says(format!(
-        "{} has mode {:04o}: others may look into it",
-        dir.display(),
-        meta.mode() & 0o7777
-    )))
+    Ok(())
 }
 
 /// It, or whatever exists above it.
@@ -82,7 +82,7 @@ pub(super) fn records(config: &Config, now: Timestamp, findings: &mut Findings) 
 fn read(path: &Path, now: Timestamp) -> Result<String, Trouble> {
     let seen = examine(path).map_err(|error| match error {
         StoreError::InUse(_) => code::STORE_IN_USE.says(error.to_string()),
-        StoreError::Refused(words) | StoreError::Failed(words) => code::STORE_DAMAGED.says(words),
+        _ => code::STORE_DAMAGED.says(error.to_string()),
     })?;
     if seen.is_newer() {
         return Err(records::newer(path, &seen));
