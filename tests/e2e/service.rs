@@ -356,7 +356,11 @@ fn never_takes_what_is_anothers(host: &Host) {
     host.shell(&format!(
         "systemctl unmask thon && mv /root/thon.service {unit} && systemctl daemon-reload"
     ));
-    host.well(&["systemctl", "start", "thon"]);
+    // A mask takes the start with the host along; the doctor sees it, and `install` mends it.
+    assert!(host.doctor(1).contains(&"THN-UNIT-03".to_owned()));
+    host.well(&["thon", "install"]);
+    assert_eq!(host.show("UnitFileState"), "enabled");
+    assert_eq!(host.show("ActiveState"), "active");
 }
 
 fn says_what_is_wrong_and_does_not_insist(host: &Host) {

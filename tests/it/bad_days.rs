@@ -9,6 +9,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use redb::{Database, TableDefinition};
+use serde_json::Value;
 use thon::server::{CATALOGUE, Entry, Severity};
 use tokio::process::{Child, Command};
 
@@ -71,6 +72,12 @@ impl House {
 
     async fn thon(&self, args: &[&str]) -> Output {
         ended(self.command(args)).await
+    }
+
+    /// What the doctor prints for programs.
+    async fn diagnosis(&self) -> Value {
+        let output = self.thon(&["doctor", "--json"]).await;
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// An appliance that serves; with it whatever a first start makes.
@@ -140,6 +147,18 @@ impl House {
 async fn ended(mut command: Command) -> Output {
     let ended = tokio::time::timeout(PATIENCE, command.output()).await;
     ended.expect("it ends").unwrap()
+}
+
+fn found(diagnosis: &Value) -> impl Iterator<Item = &str> {
+    let findings = diagnosis["findings"].as_array().unwrap().iter();
+    findings.filter_map(|finding| finding["code"].as_str())
+}
+
+fn has(diagnosis: &Value, code: &str) {
+    assert!(
+        found(diagnosis).any(|seen| seen == code),
+        "{code}: {diagnosis:#}"
+    );
 }
 
 /// One complaint, one hint, and no trace of the inside.
@@ -348,6 +367,64 @@ async fn an_account_without_a_home_is_told_so_and_gets_no_files() {
     }
 }
 
+#[tokio::test]
+async fn a_doctor_changes_nothing_and_finds_what_a_start_would_fail_for() {
+    let house = House::new();
+    let before = house.contents();
+    let fresh = house.diagnosis().await;
+    assert!(house.contents() == before, "it was changed");
+    assert!(!house.path("run").exists(), "nothing was made");
+    assert_eq!(fresh["is_running"], false);
+    has(&fresh, "THN-RUNTIME-01");
+
+    house.lived().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    house.settings(&format!("gateway: {{listen: '{address}'}}\n"));
+    fs::write(house.path("state/thon.redb"), "my shopping list").unwrap();
+    fs::set_permissions(house.path("state"), Permissions::from_mode(0o750)).unwrap();
+    let key = house.path("state/ca/rootCA.key");
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    let before = house.contents();
+    let bad = house.diagnosis().await;
+    assert!(house.contents() == before, "it was changed");
+    for code in [
+        "THN-PORT-01",
+        "THN-STORE-03",
+        "THN-STATE-07",
+        "THN-CA-02",
+        "THN-RUNTIME-01",
+    ] {
+        has(&bad, code);
+    }
+    assert!(bad["errors"].as_u64() >= Some(4), "{bad:#}");
+}
+
+#[tokio::test]
+async fn a_doctor_asks_the_appliance_that_runs() {
+    let house = House::new();
+    let mut appliance = house.running().await;
+    let seen = house.diagnosis().await;
+    assert_eq!(seen["is_running"], true);
+    // Its ports and its records are its own, and no fault.
+    let found: Vec<_> = found(&seen).collect();
+    assert!(!found.iter().any(|code| code.starts_with("THN-PORT")));
+    assert!(!found.iter().any(|code| code.starts_with("THN-STORE")));
+    let told = house.thon(&["doctor"]).await;
+    assert_eq!(told.status.code(), Some(1), "Docker is away");
+    let (data, talk) = (
+        String::from_utf8(told.stdout).unwrap(),
+        String::from_utf8(told.stderr).unwrap(),
+    );
+    assert!(data.contains("(THN-RUNTIME-01)\n"), "{data}");
+    assert!(data.contains("hint: "), "{data}");
+    assert!(
+        talk.starts_with("error: ") && talk.contains(" found"),
+        "{talk}"
+    );
+    assert!(appliance.try_wait().unwrap().is_none());
+}
+
 /// The table in the manual is the catalogue.
 #[test]
 fn every_code_is_in_the_manual_as_the_catalogue_says_it() {
@@ -400,12 +477,14 @@ fn every_code_in_the_program_is_explained_and_provoked() {
 }
 
 fn codes(text: &str) -> impl Iterator<Item = String> {
-    let starts = text.match_indices("THN-").map(|(at, _)| &text[at..]);
-    starts.map(|rest| {
-        rest.chars()
+    let starts = text.match_indices("THN-").map(|(at, _)| {
+        text[at..]
+            .chars()
             .take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-')
-            .collect()
-    })
+            .collect::<String>()
+    });
+    // What ends in a dash is the beginning of several.
+    starts.filter(|code| code.ends_with(|c: char| c.is_ascii_digit()))
 }
 
 fn rust_files(dirs: &[PathBuf]) -> Vec<PathBuf> {
