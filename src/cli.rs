@@ -4,7 +4,9 @@ mod ca;
 mod cleanup;
 mod client;
 mod config;
+mod doctor;
 mod failure;
+mod install;
 mod instances;
 mod invites;
 mod launch;
@@ -42,6 +44,7 @@ Examples:
   thon up                            from nothing to a running demo, with links to open
   thon launch --group red            start everybody's editor in the group red
   thon status                        how the appliance and its instances are
+  thon doctor                        what is wrong, and what to do about it
   thon instances logs red/alice      why an editor does not start
   thon invites rotate red/alice      a new link for somebody who lost theirs
   thon --json status | jq .health    everything is also there for programs
@@ -73,12 +76,18 @@ struct Cli {
 enum Command {
     /// From nothing to a running demo on this host
     Up(up::Args),
+    /// Make it a service of this host, or upgrade it: by systemd, as root
+    Install(install::Args),
+    /// Take the service and the program away; settings, records and files stay
+    Uninstall,
     /// The appliance itself, in the foreground (what systemd starts)
     Run(run::Args),
     /// Start participants' editors and print their links
     Launch(launch::Args),
     /// How the appliance is
     Status,
+    /// Everything that is wrong on this host, and what to do about it
+    Doctor,
     /// Participants' editors: list, start, stop, repair
     #[command(visible_alias = "instance")]
     Instances(instances::Args),
@@ -121,9 +130,12 @@ impl Context<'_> {
     fn perform(&self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Up(args) => up::perform(self, &args),
+            Command::Install(args) => install::perform(self, &args),
+            Command::Uninstall => install::undo(self),
             Command::Run(args) => run::perform(self, &args),
             Command::Launch(args) => wait(launch::perform(self, args)),
             Command::Status => wait(status::perform(self)),
+            Command::Doctor => doctor::perform(self),
             Command::Instances(args) => wait(instances::perform(self, args)),
             Command::Invites(args) => wait(invites::perform(self, args)),
             Command::Ca(args) => wait(ca::perform(self, args)),

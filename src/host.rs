@@ -1,4 +1,4 @@
-//! The machine we stand on: packages, the Docker daemon, image building, interfaces.
+//! The machine we stand on: packages, the Docker daemon, image building, interfaces, the service.
 
 pub mod base_image;
 pub mod command;
@@ -8,6 +8,8 @@ pub mod engine;
 pub mod image;
 pub mod interfaces;
 pub mod packages;
+pub mod routes;
+pub mod service;
 
 /// Named by what the person at the keyboard does next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,12 +1,18 @@
 //! The composition root: `Config` to running services.
 
 mod bridge;
+mod catalogue;
 mod certificates;
+mod clock;
+mod ground;
 mod links;
 mod listeners;
 mod offline;
 mod privileges;
+mod records;
 mod shutdown;
+mod supervisor;
+mod trouble;
 
 use std::fs::File;
 use std::iter;
@@ -22,7 +28,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use offline::{Lives, Report, Rotated, Up, rotate_authority, up};
+pub use catalogue::CATALOGUE;
+pub use offline::{
+    Diagnosis, Finding, Installed, Lives, Report, Rotated, Start, Step, Up, doctor, install,
+    rotate_authority, uninstall, up,
+};
+pub use trouble::{Entry, Severity, Trouble};
 
 use crate::admin::{self, AdminState, Facts};
 use crate::api::{CaView, Listener};
@@ -35,13 +46,13 @@ use crate::portal::{self, Ca, Portal};
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
 use crate::runtime::docker::{self, Docker};
-use crate::store::{Identity, Store};
+use crate::store::Identity;
 use crate::{gateway, proxy, telemetry, tls};
 
 use bridge::BridgeListener;
 use certificates::Issuer;
 use links::Advertised;
-use listeners::{Register, Sockets, only_one, private_dir};
+use listeners::{Register, Sockets, only_one};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
@@ -50,9 +61,17 @@ pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
         tracing::warn!(config.key = %warning.key, "{warning}");
     }
     workers()?.block_on(async {
-        let appliance = Appliance::start(config).await?;
+        let appliance = match Appliance::start(config).await {
+            Ok(appliance) => appliance,
+            Err(error) => {
+                supervisor::failed(&format!("{error:#}"));
+                return Err(error);
+            }
+        };
+        supervisor::ready(&format!("serving {}", appliance.public_url()));
         let signal = shutdown::requested().await?;
         tracing::info!(signal, "stopping");
+        supervisor::stopping();
         appliance.stop().await;
         Ok(())
     })
@@ -122,11 +141,16 @@ impl Appliance {
         links::somebody_may_come(&config.proxy)?;
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
-        private_dir(&config.state_dir)?;
+        ground::private_dir(&config.state_dir, "state_dir")?;
         let early = certificates::read_early(config)?;
         give_up_root(config)?;
-        let store = Arc::new(Store::open(&config.store_path(), new_identity)?);
-        let issuer = Arc::new(Issuer::open(config, early, Timestamp::now())?);
+        ground::check(config)?;
+        // Both are looked at before either is written.
+        records::look(config)?;
+        let issuer = Issuer::open(config, early, Timestamp::now()).map_err(authority_trouble)?;
+        let issuer = Arc::new(issuer);
+        let store = records::open(config, new_identity)?;
+        clock::tell(issuer.authority.validity(), &store, Timestamp::now());
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
         let control = Control::new(store, runtime, table.clone(), settings(config))?;
@@ -228,6 +252,7 @@ impl Parts<'_> {
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         let issuer = Arc::clone(&self.issuer);
         tasks.spawn(issuer.keep(Arc::clone(&control), shutdown.clone()));
+        tasks.spawn(supervisor::live(shutdown.clone()));
         // A listener on every address hears the bridge as well.
         if !self.config.gateway.listen.ip().is_unspecified() {
             tasks.spawn(bridge.keep(shutdown.clone()));
@@ -405,6 +430,18 @@ fn raise_descriptor_limit() {
     if let Err(error) = raised {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
+}
+
+fn authority_trouble(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<tls::TlsError>() {
+        Some(tls::TlsError::Damaged(words)) => catalogue::CA_DAMAGED.says(words).into(),
+        _ => error,
+    }
+}
+
+/// The authority's certificate and key.
+fn ca_files(config: &Config) -> [PathBuf; 2] {
+    ["rootCA.crt", "rootCA.key"].map(|name| config.state_dir.join("ca").join(name))
 }
 
 /// Where an appliance in the background writes its log.

@@ -4,6 +4,7 @@
 //! transaction with its audit entry, before anything else happens.
 
 mod condition;
+mod examine;
 pub mod migrate;
 mod overlay;
 pub mod schema;
@@ -28,6 +29,8 @@ use source::Source;
 use crate::domain::audit::AuditEntry;
 use crate::domain::id::ApplianceId;
 use crate::domain::secret::Secret;
+
+pub use examine::{Examined, examine};
 
 /// Audit entries kept; the oldest makes room.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Exit;
 use crate::config::Problems;
+use crate::server::Trouble;
 
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
@@ -42,8 +43,16 @@ impl From<Problems> for Failure {
         Self {
             exit: Exit::BadConfiguration,
             message: problems.to_string(),
-            hint: None,
+            hint: Some(CORRECT.to_owned()),
         }
+    }
+}
+
+const CORRECT: &str = "correct what is named; `thon config validate` checks the settings without starting anything. A file that cannot be read takes `sudo`, or another account's rights";
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::new(trouble.to_string()).hint(trouble.hint())
     }
 }
 
@@ -52,6 +61,10 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(failure) => return failure,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<Trouble>() {
+            Ok(trouble) => return trouble.into(),
             Err(error) => error,
         };
         match error.downcast::<Problems>() {

@@ -5,14 +5,20 @@ use std::path::PathBuf;
 
 /// Where the file is, instead of the usual places.
 pub const CONFIG: &str = "THON_CONFIG";
+/// Where the service manager keeps settings, instead of the usual place.
+pub const CONFIGURATION_DIRECTORY: &str = "CONFIGURATION_DIRECTORY";
 /// Where Docker listens: `unix:///path`, as the `docker` command understands it.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The user's home directory.
 pub const HOME: &str = "HOME";
 /// Set to anything: no colours on the terminal.
 pub const NO_COLOR: &str = "NO_COLOR";
+/// Where the service manager keeps sockets, instead of the usual place.
+pub const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// `runtime_dir`.
 pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
+/// Where the service manager keeps records, instead of the usual place.
+pub const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// `state_dir`.
 pub const STATE_DIR: &str = "THON_STATE_DIR";
 /// Where a user's own sockets belong.
@@ -115,7 +121,21 @@ pub struct Places {
 }
 
 impl Places {
+    /// What the service manager made for this service comes first; settings may say otherwise.
     pub fn of(vars: &dyn Vars) -> Self {
+        let made = |name| {
+            let list = vars.value(name)?;
+            list.split(':').next().map(PathBuf::from)
+        };
+        let own = Self::of_account(vars);
+        Self {
+            config: made(CONFIGURATION_DIRECTORY).map_or(own.config, |dir| dir.join("thon.yaml")),
+            state_dir: made(STATE_DIRECTORY).unwrap_or(own.state_dir),
+            runtime_dir: made(RUNTIME_DIRECTORY).unwrap_or(own.runtime_dir),
+        }
+    }
+
+    fn of_account(vars: &dyn Vars) -> Self {
         if vars.is_root() {
             return Self {
                 config: "/etc/thon/thon.yaml".into(),
@@ -132,5 +152,25 @@ impl Places {
             state_dir: home,
             runtime_dir,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_managers_directories_come_before_the_accounts_own() {
+        let mut vars = FixedVars::default();
+        let mut set = |name: &str, value: &str| vars.values.insert(name.to_owned(), value.into());
+        set(HOME, "/home/ann");
+        set(STATE_DIRECTORY, "/var/lib/thon:/var/lib/other");
+        let places = Places::of(&vars);
+        assert_eq!(places.state_dir, PathBuf::from("/var/lib/thon"));
+        assert_eq!(places.runtime_dir, PathBuf::from("/home/ann/.thon/run"));
+        vars.values
+            .insert(CONFIGURATION_DIRECTORY.to_owned(), "/etc/thon".to_owned());
+        let places = Places::of(&vars);
+        assert_eq!(places.config, PathBuf::from("/etc/thon/thon.yaml"));
     }
 }

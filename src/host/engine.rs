@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::errors::Error as DockerError;
+use bollard::models::SystemInfo;
 use bollard::query_parameters::TagImageOptions;
 
 use crate::host::HostError;
@@ -23,8 +24,10 @@ pub struct Engine {
     pub storage_driver: String,
     pub cores: u32,
     pub memory_bytes: u64,
-    /// What it warns of itself, for example that limits do not work.
-    pub warnings: Vec<String>,
+    /// Major and minor number of the newest API that it speaks.
+    pub api: (u32, u32),
+    /// What keeps containers within their limits or apart, and is not there, in words.
+    pub lacks: Vec<&'static str>,
 }
 
 pub(super) fn connect(socket: &Path) -> Result<bollard::Docker, HostError> {
@@ -37,6 +40,9 @@ pub(super) fn connect(socket: &Path) -> Result<bollard::Docker, HostError> {
 pub async fn describe(socket: &Path) -> Result<Engine, HostError> {
     let api = connect(socket)?;
     let info = in_time(api.info()).await?;
+    let spoken = in_time(api.version()).await?.api_version;
+    let spoken = spoken.as_deref().and_then(numbers).unwrap_or_default();
+    let lacks = lacks(&info);
     let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
     runtimes.sort();
     Ok(Engine {
@@ -52,8 +58,31 @@ pub async fn describe(socket: &Path) -> Result<Engine, HostError> {
             .mem_total
             .and_then(|bytes| u64::try_from(bytes).ok())
             .unwrap_or(0),
-        warnings: info.warnings.unwrap_or_default(),
+        api: spoken,
+        lacks,
     })
+}
+
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let (major, minor) = version.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The bridge's filter is not among it: Docker loads that itself for a network that needs it.
+fn lacks(info: &SystemInfo) -> Vec<&'static str> {
+    let off = |switch: Option<bool>| switch == Some(false);
+    let seccomp = info.security_options.as_ref();
+    let seccomp = seccomp.is_none_or(|all| all.iter().any(|one| one.contains("seccomp")));
+    [
+        (off(info.memory_limit), "memory limits"),
+        (off(info.pids_limit), "limits of processes"),
+        (off(info.cpu_cfs_quota), "processor limits"),
+        (off(info.ipv4_forwarding), "net.ipv4.ip_forward"),
+        (!seccomp, "seccomp"),
+    ]
+    .into_iter()
+    .filter_map(|(is_missing, what)| is_missing.then_some(what))
+    .collect()
 }
 
 /// Is the image on this host?
@@ -120,4 +149,26 @@ pub(super) fn failed(error: &DockerError) -> HostError {
         DockerError::DockerStreamError { error } => error.clone(),
         other => format!("Docker did not answer: {other}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_lacks_is_named() {
+        assert_eq!(numbers("1.41"), Some((1, 41)));
+        let info = SystemInfo {
+            memory_limit: Some(true),
+            pids_limit: Some(false),
+            security_options: Some(vec!["name=seccomp,profile=default".to_owned()]),
+            ..SystemInfo::default()
+        };
+        assert_eq!(lacks(&info), ["limits of processes"]);
+        let bare = SystemInfo {
+            security_options: Some(Vec::new()),
+            ..SystemInfo::default()
+        };
+        assert_eq!(lacks(&bare), ["seccomp"]);
+    }
 }

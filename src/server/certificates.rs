@@ -1,6 +1,7 @@
 //! The certificate of the listeners: the appliance's own, or one from files. It is looked after while
 //! the appliance runs, and no connection is dropped for another one.
 
+mod examine;
 mod files;
 mod own;
 mod trouble;
@@ -18,8 +19,11 @@ use crate::config::{self, Config};
 use crate::control::Control;
 use crate::domain::health::Health;
 use crate::host::interfaces;
-use crate::tls::provided::{Pair, Provided};
+use crate::server::catalogue;
+use crate::tls::provided::{Pair, Provided, Unusable};
 use crate::tls::{self, Authority, Certificates, Scope};
+
+pub(super) use examine::{authority, provided};
 
 use files::Files;
 use own::{Own, Wanted};
@@ -36,16 +40,25 @@ pub(super) struct Early(Option<(Pair, Provided)>);
 
 /// Reads the files of `ssl_provider: files` before root is given up: many a key is root's alone.
 pub(super) fn read_early(config: &Config) -> anyhow::Result<Early> {
-    let config::Certificates::Files { certificate, key } = &config.proxy.certificates else {
+    let Some(pair) = pair(config) else {
         return Ok(Early(None));
     };
-    let pair = Pair {
-        certificate: certificate.clone(),
-        key: key.clone(),
-    };
-    let provided = files::read(&pair)
-        .context("the certificate cannot be used; see `proxy.ssl_certificate` and `proxy.ssl_certificate_key`")?;
+    let provided = files::read(&pair).map_err(unusable)?;
     Ok(Early(Some((pair, provided))))
+}
+
+fn pair(config: &Config) -> Option<Pair> {
+    match &config.proxy.certificates {
+        config::Certificates::Files { certificate, key } => Some(Pair {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        config::Certificates::Own | config::Certificates::Off => None,
+    }
+}
+
+fn unusable(why: Unusable) -> super::trouble::Trouble {
+    catalogue::CERT_UNUSABLE.says(format!("the certificate cannot be used: {why}"))
 }
 
 /// Whoever has a certificate for the listeners.

@@ -1,15 +1,22 @@
 //! What works with no appliance running: `up`, from nothing to a running one, and a new authority.
 
 mod background;
+mod doctor;
+mod install;
 mod preflight;
 mod rotate;
 mod starting_file;
 
 use std::path::{Path, PathBuf};
 
+pub use doctor::{Diagnosis, Finding, doctor};
+pub use install::{Installed, Start, Step, install, uninstall};
+
 use crate::config::{self, Config, Vars};
-use crate::host::{self, Progress, command, daemon, engine, image, packages};
-use crate::server::{Appliance, log_path, privileges, shutdown, telemetry, workers};
+use crate::host::{self, Progress, command, daemon, engine, image, packages, service};
+use crate::server::{
+    Appliance, catalogue as code, log_path, privileges, shutdown, telemetry, workers,
+};
 use crate::tls;
 
 pub use rotate::{Rotated, rotate_authority};
@@ -56,9 +63,15 @@ pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<(
     let socket = config.control_socket();
     if runtime.block_on(background::is_there(&socket)) {
         report.step("the appliance runs already: nothing to start");
+        runtime.block_on(complete(&config, report))?;
         return report.ready(&socket, Lives::Apart);
     }
     runtime.block_on(prepare(&config, report))?;
+    if runtime.block_on(install::is_service(&config, vars)) {
+        report.step("starting the service thon: `systemctl stop thon` ends it");
+        runtime.block_on(service::start())?;
+        return report.ready(&socket, Lives::Apart);
+    }
     if up.detach {
         report.step("starting the appliance in the background");
         runtime.block_on(background::start(&config, &log_path(&config)))?;
@@ -94,6 +107,16 @@ fn foreground(
         appliance.stop().await;
         Ok(())
     })
+}
+
+/// A service that was installed on a bare host runs without Docker and without an image.
+async fn complete(config: &Config, report: &mut dyn Report) -> anyhow::Result<()> {
+    let socket = config.sandbox.docker_socket.as_path();
+    let has_image = engine::has_image(socket, &config.sandbox.image).await;
+    if host::is_root() && !has_image.unwrap_or(false) {
+        prepare(config, report).await?;
+    }
+    Ok(())
 }
 
 /// Docker, the image and the user: whatever is missing.
@@ -132,16 +155,19 @@ async fn ensure_image(image: &str, socket: &Path, report: &mut dyn Report) -> an
             (built, _) => Ok(built.map(|_| ())?),
         };
     }
-    anyhow::ensure!(
-        engine::has_image(socket, image).await?,
-        "the image {image} is not on this host: load it with `docker load` or build it, or remove `sandbox.image` from the settings to get THON's own"
-    );
-    Ok(())
+    if engine::has_image(socket, image).await? {
+        return Ok(());
+    }
+    Err(code::IMAGE_MISSING
+        .says(format!("the image {image} is not on this host"))
+        .with_hint("load it with `docker load` or build it, or remove `sandbox.image` from the settings to get THON's own")
+        .into())
 }
 
-/// The appliance gives up root for this user; without one it would keep it.
-async fn ensure_user() -> anyhow::Result<()> {
-    if nix::unistd::User::from_name(privileges::USER)?.is_none() {
+/// The appliance gives up root for this user; without one it would keep it. Says whether it is new.
+async fn ensure_user() -> anyhow::Result<bool> {
+    let is_missing = nix::unistd::User::from_name(privileges::USER)?.is_none();
+    if is_missing {
         let arguments = [
             "--system",
             "--user-group",
@@ -152,5 +178,5 @@ async fn ensure_user() -> anyhow::Result<()> {
         let arguments = [&arguments[..], &[privileges::USER]].concat();
         command::run("useradd", &arguments, std::time::Duration::from_secs(30)).await?;
     }
-    Ok(())
+    Ok(is_missing)
 }

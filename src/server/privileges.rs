@@ -18,12 +18,30 @@ use nix::unistd::{
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
 
-const DOCKER_GROUP: &str = "docker";
+/// Who may use Docker's socket, by the packages of Docker and Debian.
+pub(super) const DOCKER_GROUP: &str = "docker";
 
 /// The user's number, if there is such a user.
 pub(super) fn user_id() -> anyhow::Result<Option<u32>> {
     let user = User::from_name(USER).context("the list of users cannot be read")?;
     Ok(user.map(|user| user.uid.as_raw()))
+}
+
+/// Can the user reach Docker's socket by a group of its own? Without such a group it is not.
+pub(super) fn is_in_docker_group() -> anyhow::Result<bool> {
+    let Some(user) = User::from_name(USER).context("the list of users cannot be read")? else {
+        return Ok(false);
+    };
+    let group = Group::from_name(DOCKER_GROUP).context("the list of groups cannot be read")?;
+    Ok(group.is_some_and(|group| group.gid == user.gid || group.mem.contains(&user.name)))
+}
+
+/// For sentences.
+pub(super) fn name_of(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("the user {}", user.name),
+        _ => format!("the user {uid}"),
+    }
 }
 
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
@@ -85,7 +103,7 @@ fn docker_group(docker_socket: &Path) -> anyhow::Result<Option<Gid>> {
 ///
 /// The directory may belong to the user already, who could put a link in the place of a file between
 /// a look and a change. So whatever is looked at is held open, and only what is held is changed.
-fn hand_over(path: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
+pub(super) fn hand_over(path: &Path, uid: Uid, gid: Gid) -> nix::Result<()> {
     give(AT_FDCWD, path, uid, gid)
 }
 

@@ -48,10 +48,18 @@ impl Authority {
     /// exists. Half of a pair, or one that does not fit, is an error: to overwrite it would end the
     /// trust of every browser that has it.
     pub fn open(dir: &Path, label: &str, scope: &Scope, now: Timestamp) -> Result<Self, TlsError> {
+        match Self::existing(dir)? {
+            Some(authority) => Ok(authority),
+            None => Self::make(dir, label, scope, now),
+        }
+    }
+
+    /// The one in `dir`, if there is one. Writes nothing.
+    pub fn existing(dir: &Path) -> Result<Option<Self>, TlsError> {
         let (crt, key) = (dir.join(CERTIFICATE), dir.join(KEY));
         match (crt.exists(), key.exists()) {
-            (true, true) => Self::read(&crt, &key),
-            (false, false) => Self::make(dir, label, scope, now),
+            (true, true) => Self::read(&crt, &key).map(Some),
+            (false, false) => Ok(None),
             (has_crt, _) => {
                 let missing = if has_crt { &key } else { &crt };
                 Err(TlsError::Damaged(format!(

@@ -9,6 +9,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bad_days;
 mod host;
 mod runtime;
+mod service;
 mod story;

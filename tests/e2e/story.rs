@@ -14,7 +14,7 @@ mod fronted;
 mod gate;
 mod killed;
 mod lifecycle;
-mod machine;
+pub(crate) mod machine;
 mod organizer;
 mod participant;
 mod walls;

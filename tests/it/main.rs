@@ -12,6 +12,7 @@
 mod admin;
 mod appliance;
 mod architecture;
+mod bad_days;
 mod bridge;
 mod cli;
 mod config_files;

@@ -72,6 +72,11 @@ impl Files {
         (files, provided.certified)
     }
 
+    /// What is wrong with the pair that was read.
+    pub(super) fn standing(&self, now: Timestamp) -> Option<Trouble> {
+        self.trouble(&self.state.lock(), now)
+    }
+
     /// The next pair if there is one, and what is wrong.
     pub(super) fn look(&self, now: Timestamp) -> (Option<CertifiedKey>, Option<Trouble>) {
         let mut state = self.state.lock();

@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 use super::trouble::Trouble;
 use crate::config::Config;
 use crate::host::interfaces;
-use crate::tls::renewal::{self, Current, Standing};
+use crate::tls::renewal::{self, Current, Standing, Validity};
 use crate::tls::{Authority, Names, Scope};
 
 /// An organizer has to choose a quiet moment for a new authority.
@@ -57,26 +57,27 @@ impl Own {
     }
 
     fn trouble(&self, current: &Current, wanted: &Wanted, now: Timestamp) -> Option<Trouble> {
-        let validity = self.authority.validity();
-        let standing = validity.standing(now, AUTHORITY_WARNING);
         let missed = current.left_out.among(&wanted.minded);
-        match standing {
-            Standing::NotYet => Some(Trouble::Authority {
-                standing,
-                at: validity.from,
-            }),
-            Standing::Ended => Some(Trouble::Authority {
-                standing,
-                at: validity.until,
-            }),
-            _ if !missed.is_empty() => Some(Trouble::LeftOut(missed)),
-            Standing::EndsSoon => Some(Trouble::Authority {
-                standing,
-                at: validity.until,
-            }),
-            Standing::Valid => None,
+        match standing(self.authority.validity(), now) {
+            None
+            | Some(Trouble::Authority {
+                standing: Standing::EndsSoon,
+                ..
+            }) if !missed.is_empty() => Some(Trouble::LeftOut(missed)),
+            trouble => trouble,
         }
     }
+}
+
+/// What is wrong with the authority's time.
+pub(super) fn standing(validity: Validity, now: Timestamp) -> Option<Trouble> {
+    let standing = validity.standing(now, AUTHORITY_WARNING);
+    let at = match standing {
+        Standing::Valid => return None,
+        Standing::NotYet => validity.from,
+        Standing::Ended | Standing::EndsSoon => validity.until,
+    };
+    Some(Trouble::Authority { standing, at })
 }
 
 /// Everything that a browser may have typed to get here.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::domain::health::Health;
+use crate::server::catalogue as code;
+use crate::server::trouble::{self, Entry};
 use crate::tls::Names;
 use crate::tls::provided::Unusable;
 use crate::tls::renewal::Standing;
@@ -12,7 +14,7 @@ use crate::tls::renewal::Standing;
 const NEW_AUTHORITY: &str = "stop the appliance, run `thon ca rotate`, start it; every browser then has to trust the new authority";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(in crate::server) enum Trouble {
     /// Names that visitors use are not in it.
     LeftOut(Names),
     /// The files do not say what the settings say.
@@ -39,16 +41,24 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    fn code(&self) -> &'static str {
+    fn entry(&self) -> &'static Entry {
         match self {
-            Self::LeftOut(_) | Self::NotFor { .. } => "THN-CERT-01",
-            Self::NotRead { .. } | Self::NotRenewed(_) => "THN-CERT-02",
-            Self::Authority { .. } | Self::File { .. } => "THN-CERT-03",
+            Self::LeftOut(_) | Self::NotFor { .. } => &code::CERT_NAMES,
+            Self::NotRead { .. } | Self::NotRenewed(_) => &code::CERT_UNUSABLE,
+            Self::Authority { standing, .. } | Self::File { standing, .. } => match standing {
+                Standing::Valid | Standing::EndsSoon => &code::CERT_ENDS,
+                Standing::NotYet | Standing::Ended => &code::CERT_TIME,
+            },
         }
     }
 
     pub(super) fn health(self) -> Health {
-        Health::degraded(self.code(), self.words())
+        Health::degraded(self.entry().code, self.words())
+    }
+
+    /// For somebody who looks while no appliance runs.
+    pub(in crate::server) fn told(&self) -> trouble::Trouble {
+        self.entry().says(self.words())
     }
 
     fn words(&self) -> String {

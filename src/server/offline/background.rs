@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Config;
-use crate::server::listeners::private_dir;
+use crate::server::ground::private_dir;
 
 /// Longer than any start takes that will succeed.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -22,6 +22,12 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// Is there an appliance at this socket, be it still on its way up?
 pub(super) async fn is_there(control_socket: &Path) -> bool {
     UnixStream::connect(control_socket).await.is_ok()
+}
+
+/// The process that listens at this socket.
+pub(super) async fn process(control_socket: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(control_socket).await.ok()?;
+    stream.peer_cred().ok()?.pid()
 }
 
 /// Does it serve? Its socket listens from its first moment on, long before the store is open, and
@@ -42,7 +48,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts this program again as `run`, apart from the terminal, and waits until it answers.
 pub(super) async fn start(config: &Config, log: &Path) -> anyhow::Result<()> {
-    private_dir(&config.state_dir)?;
+    private_dir(&config.state_dir, "state_dir")?;
     let mut child = spawn(config, log)?;
     let deadline = Instant::now() + START_WITHIN;
     while Instant::now() < deadline {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::api::CaView;
 use crate::config::Config;
-use crate::server::listeners::{only_one, private_dir};
-use crate::server::{ca_view, certificates, privileges};
+use crate::server::listeners::only_one;
+use crate::server::{ca_view, certificates, ground, privileges};
 use crate::tls;
 
 /// What came of it.
@@ -25,7 +25,7 @@ pub fn rotate_authority(config: &Config) -> anyhow::Result<Rotated> {
     tls::install_provider();
     let _lock = only_one(&config.runtime_dir)
         .context("the authority is exchanged while the appliance is stopped only")?;
-    private_dir(&config.state_dir)?;
+    ground::private_dir(&config.state_dir, "state_dir")?;
     let (authority, kept) = certificates::rotate(config, Timestamp::now())?;
     privileges::give_to_owner(&[&config.state_dir, &config.runtime_dir], &config.state_dir)?;
     Ok(Rotated {
