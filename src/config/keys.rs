@@ -9,6 +9,9 @@ mod sandbox;
 
 use crate::config::key::{Key, Status};
 
+/// A longer word is no typing mistake.
+const NAME_CHARS_MAX: usize = 64;
+
 /// A part of the file and what it is about.
 #[derive(Debug)]
 pub(super) struct Section {
@@ -145,7 +148,12 @@ fn names_in(section: &str) -> Vec<&'static str> {
 
 /// The known word that a typing mistake is nearest to. A short word has little room for mistakes.
 pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    let room = (written.chars().count() / 2).min(3);
+    let length = written.chars().count();
+    // Comparing takes time and memory with the length, and no known word is that long.
+    if length > NAME_CHARS_MAX {
+        return None;
+    }
+    let room = (length / 2).min(3);
     known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(known, written), *known))

@@ -8,6 +8,9 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 /// More of a value than this helps nobody to find it.
 const SHOWN_CHARS_MAX: usize = 60;
 
+/// The longest path of a key that is known, and then some.
+const KEY_CHARS_MAX: usize = 160;
+
 /// Where a value comes from. Files come before variables when notes are sorted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -39,7 +42,7 @@ impl Note {
     pub(super) fn new(place: &Place, key: &str, message: impl Into<String>) -> Self {
         Self {
             place: place.clone(),
-            key: plain(key),
+            key: plain(&shortened(key, KEY_CHARS_MAX)),
             message: message.into(),
         }
     }
@@ -100,9 +103,13 @@ impl Serialize for Note {
 
 /// A value in backquotes, short, with nothing that could steer a terminal or begin a line.
 pub(super) fn quoted(text: &str) -> String {
-    let short: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    format!("`{}`", plain(&shortened(text, SHOWN_CHARS_MAX)))
+}
+
+fn shortened(text: &str, chars_max: usize) -> String {
+    let short: String = text.chars().take(chars_max).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("`{}{dots}`", plain(&short))
+    short + dots
 }
 
 fn plain(text: &str) -> String {

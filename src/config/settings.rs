@@ -1,6 +1,7 @@
 //! The settings key by key: what was written where, what the environment says, and the defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,6 +11,9 @@ use crate::config::kind;
 use crate::config::note::{Note, Place, Problems, quoted};
 use crate::config::read::{self, Source};
 use crate::config::{ConfiguredGroup, build, environment, keys, rules, written, yaml};
+
+/// Nobody reads more of them, and a file of 1 MiB may hold half a million.
+const PROBLEMS_MAX: usize = 100;
 
 /// A value that was checked. No `Debug`: it may be a secret.
 pub(super) struct Entry {
@@ -42,6 +46,8 @@ pub struct Settings {
     /// What the environment says of it; no key does.
     pub(super) docker_socket: Option<PathBuf>,
     problems: Vec<Note>,
+    /// Further problems that are only counted.
+    further: usize,
     warnings: Vec<Note>,
 }
 
@@ -70,10 +76,14 @@ impl Settings {
         settings.problems.sort_by(|a, b| a.place.cmp(&b.place));
         settings.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if settings.problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(Problems(settings.problems))
+            return Ok(settings);
         }
+        if settings.further > 0 {
+            let message = format!("{} more problems", settings.further);
+            let place = settings.source.place(0);
+            settings.problems.push(Note::new(&place, "", message));
+        }
+        Err(Problems(settings.problems))
     }
 
     #[cfg(test)]
@@ -106,7 +116,16 @@ impl Settings {
 
     pub(super) fn problem(&mut self, place: &Place, path: &str, message: impl Into<String>) {
         self.unsound.insert(path.to_owned());
-        self.problems.push(Note::new(place, path, message));
+        if self.has_enough_problems() {
+            self.further += 1;
+        } else {
+            self.problems.push(Note::new(place, path, message));
+        }
+    }
+
+    /// What else is wrong needs no good words.
+    pub(super) fn has_enough_problems(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     pub(super) fn warn(&mut self, place: &Place, path: &str, message: impl Into<String>) {
@@ -188,13 +207,16 @@ impl Settings {
 
     /// Nothing is wrong with any of these, so that a rule may look at them together.
     pub(super) fn sound(&self, paths: &[&str]) -> bool {
+        let is_below = |unsound: &str, path: &str| {
+            let rest = unsound.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
         !paths.iter().any(|path| {
-            let below = |unsound: &String| {
-                unsound
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            };
-            self.unsound.iter().any(below)
+            let from = self
+                .unsound
+                .range::<str, _>((Bound::Included(*path), Bound::Unbounded));
+            let mut near = from.take_while(|unsound| unsound.starts_with(path));
+            near.any(|unsound| is_below(unsound, path))
         })
     }
 

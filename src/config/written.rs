@@ -98,7 +98,9 @@ fn pair_of(here: Section<'_>, pair: &Pair, settings: &mut Settings) {
             key.name(),
             key.section()
         ),
-        (name, None) => keys::unknown(here.path, name),
+        (name, None) if !settings.has_enough_problems() => keys::unknown(here.path, name),
+        // Only counted from here on.
+        _ => String::new(),
     };
     let place = settings.source.place(pair.line);
     settings.problem(&place, &shown, message);

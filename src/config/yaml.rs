@@ -15,6 +15,9 @@ const DEPTH_MAX: usize = 24;
 /// What a tree may weigh with its aliases written out. A file of 1 MiB stays below it.
 const WEIGHT_MAX: usize = 16 << 20;
 
+/// Nobody reads more of them.
+const TWICE_MAX: usize = 100;
+
 /// What a node weighs beside its text.
 const NODE_WEIGHT: usize = 16;
 
@@ -175,6 +178,9 @@ impl<'a> Reader<'a> {
                     quoted(&key)
                 );
                 self.twice.push(fault(span.start, message));
+                if self.twice.len() >= TWICE_MAX {
+                    return Err(fault(span.start, "too many keys are written twice"));
+                }
                 continue;
             }
             lines.insert(key.clone(), line);

@@ -32,6 +32,39 @@ fn damaged() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn however_much_is_wrong_the_answer_is_short() {
+    let lines = |line: fn(usize) -> String| (0..60_000).map(line).collect::<String>();
+    for (text, said) in [
+        (lines(|n| format!("key{n}: 1\n")), "59900 more problems"),
+        (
+            format!("{}: 1\n", "k".repeat(1000)),
+            "unknown key; known here",
+        ),
+        (
+            format!(
+                "lemonade:\n  chat_models:\n{}",
+                lines(|_| "  - {x: 1}\n".to_owned())
+            ),
+            "too many entries",
+        ),
+        (
+            format!("groups:\n  red:\n{}", lines(|_| "  - A\n".to_owned())),
+            "more problems",
+        ),
+        ("a: 1\n".repeat(60_000), "too many keys are written twice"),
+    ] {
+        let problems = Desk::with(&text).problems();
+        assert!(problems.len() <= 101, "{}", problems.len());
+        assert!(
+            problems.concat().contains(said),
+            "{said}: {:?}",
+            problems.last()
+        );
+        assert!(problems.iter().all(|line| line.len() < 1000));
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_loading_panic_or_hang(text in prop_oneof![any::<String>(), soup(), damaged()]) {

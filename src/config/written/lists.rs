@@ -8,6 +8,9 @@ use crate::config::note::Place;
 use crate::config::settings::{Settings, Spot, at};
 use crate::config::yaml::{self, Node, Value};
 
+/// More models or proxies than any event has.
+const LENGTH_MAX: usize = 256;
+
 /// A list of addresses and ranges, or a single one without the list.
 pub(super) fn networks(key: &'static Key, shown: &str, node: &Node, settings: &mut Settings) {
     let nodes = match &node.value {
@@ -16,10 +19,17 @@ pub(super) fn networks(key: &'static Key, shown: &str, node: &Node, settings: &m
     };
     let nodes: Vec<&Node> = nodes.into_iter().filter(|node| !is_nothing(node)).collect();
     let place = settings.source.place(node.line);
+    if nodes.len() > LENGTH_MAX {
+        return settings.problem(&place, shown, too_long());
+    }
     settings.lists.insert(key.path, (nodes.len(), place));
     for (index, node) in nodes.into_iter().enumerate() {
         scalar(key, &at(key.path, index), &at(shown, index), node, settings);
     }
+}
+
+fn too_long() -> String {
+    format!("too many entries: {LENGTH_MAX} at most")
 }
 
 fn is_nothing(node: &Node) -> bool {
@@ -36,6 +46,9 @@ pub(super) fn items(list: &'static Key, shown: &str, node: &Node, settings: &mut
         _ => return refuse(node, shown, &list.kind.accepted(), settings),
     };
     let mut place = settings.source.place(node.line);
+    if nodes.len() > LENGTH_MAX {
+        return settings.problem(&place, shown, too_long());
+    }
     for (index, node) in nodes.iter().enumerate() {
         let here = Section {
             shown: &at(shown, index),
