@@ -26,7 +26,6 @@ use std::io::BufRead as _;
 use std::sync::Arc;
 
 use axum::Router;
-use bytes::Bytes;
 use http::header::UPGRADE;
 use jiff::Timestamp;
 use pingora::apps::HttpServerOptions;
@@ -110,32 +109,9 @@ impl Public {
     }
 
     /// The whole decision about a request, from what pingora parsed of it.
-    fn way(&self, session: &mut Session, context: &mut Context) -> Result<Way, Refusal> {
-        let limits = &self.settings.limits;
+    fn way(&self, session: &Session, context: &mut Context) -> Result<Way, Refusal> {
+        let target = self.target(session, context)?;
         let header = session.req_header();
-        let head = session.as_http1().map(|_| session.to_h1_raw());
-        let head_len = head.as_ref().map_or(0, Bytes::len);
-        let target = match header.uri.path_and_query() {
-            Some(target) if header.raw_path_is_utf8() => target.as_str(),
-            _ => return Err(Refusal::Malformed),
-        };
-        context.record.asks_for(&header.method, target);
-        if context.is_exposed() {
-            return Err(Refusal::Exposed);
-        }
-        context.reader = visitor::reader(&header.method, &header.headers);
-        if target.len() > limits.uri_bytes_max {
-            return Err(Refusal::UriTooLong);
-        }
-        if head_len > limits.head_bytes_max {
-            return Err(Refusal::HeadTooLarge);
-        }
-        if !target.bytes().all(|byte| byte.is_ascii_graphic())
-            || head.is_some_and(|head| has_bare_line_feed(&head))
-        {
-            session.set_keepalive(None);
-            return Err(Refusal::Malformed);
-        }
         let authority = Authority::of(header, &context.caller).ok_or(Refusal::BadHost)?;
         match classify(target) {
             Destination::Portal => Ok(Way::Portal),
@@ -151,6 +127,32 @@ impl Public {
                 let visit = self.visit(session, address, context)?;
                 Ok(Way::Sandbox(Box::new(visit)))
             }
+        }
+    }
+
+    /// Path and query of a request that can be read in one way only.
+    fn target<'a>(&self, session: &'a Session, context: &mut Context) -> Result<&'a str, Refusal> {
+        let limits = &self.settings.limits;
+        let header = session.req_header();
+        let head = session.as_http1().map(|_| session.to_h1_raw());
+        let head = head.as_deref().unwrap_or_default();
+        let target = match header.uri.path_and_query() {
+            Some(target) if header.raw_path_is_utf8() => target.as_str(),
+            _ => return Err(Refusal::Malformed),
+        };
+        context.record.asks_for(&header.method, target);
+        context.reader = visitor::reader(&header.method, &header.headers);
+        let is_plain = target.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_plain || has_bare_line_feed(head) {
+            Err(Refusal::Malformed)
+        } else if context.is_exposed() {
+            Err(Refusal::Exposed)
+        } else if target.len() > limits.uri_bytes_max {
+            Err(Refusal::UriTooLong)
+        } else if head.len() > limits.head_bytes_max {
+            Err(Refusal::HeadTooLarge)
+        } else {
+            Ok(target)
         }
     }
 

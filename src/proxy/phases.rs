@@ -275,6 +275,10 @@ impl Public {
         refusal: &Refusal,
     ) -> Result<()> {
         context.record.status = Some(refusal.status());
+        if *refusal == Refusal::Malformed {
+            // Somebody in front may have another idea of where it ends.
+            session.set_keepalive(None);
+        }
         let hsts = self.bridge.hsts.as_ref();
         context.record.bytes_out = answer(session, refusal, context.reader, hsts).await?;
         Ok(())
