@@ -30,13 +30,13 @@ fn every_health_code_says_what_to_do_and_none_is_made_up() {
         .flat_map(|file| health_codes(&file.code()))
         .collect();
     let operating = text(OPERATING);
-    let rows = section(&operating, "## Health").lines();
+    let rows = section(&operating, "## Doctor").lines();
     let explained: BTreeSet<String> = rows
         .filter_map(|row| row.strip_prefix("| `"))
         .flat_map(|row| health_codes(row.split('`').next().unwrap_or_default()))
         .collect();
     agree(
-        (&given, "not in docs/operating.md, *Health*"),
+        (&given, "not in docs/operating.md, *Doctor*"),
         (&explained, "docs/operating.md explains what nobody reports"),
     );
 }
