@@ -38,6 +38,9 @@ struct Records {
     instances: BTreeMap<String, Arc<Instance>>,
     /// Instances that hold an address and whose records cannot be read.
     unreadable: HashSet<InstanceId>,
+    /// Containers that served and ended, until somebody has written down what that means: the records
+    /// still call them ready.
+    ended: HashSet<String>,
 }
 
 impl Publisher {
@@ -80,7 +83,9 @@ impl Publisher {
         let view = self.store.view()?;
         let (keys, sessions) = match touched {
             Touched::Everything => {
-                *records = read(&view)?;
+                let fresh = read(&view)?;
+                records.instances = fresh.instances;
+                records.unreadable = fresh.unreadable;
                 (records.instances.keys().cloned().collect(), all(&view)?)
             }
             Touched::Records(touched) => {
@@ -120,11 +125,24 @@ impl Publisher {
 
     /// The way to a container that has ended goes at once, before anything is read or written.
     pub(super) fn withdraw(&self, container: &str) {
-        let _alone = self.records.lock();
+        let mut records = self.records.lock();
         let previous = self.table.load_full();
         if let Some(next) = build::without(&previous, container) {
+            records.ended.insert(container.to_owned());
             self.table.publish(next);
             build::cut(&previous, &self.table.load());
+        }
+    }
+
+    /// Containers whose ends nobody has written down yet.
+    pub(super) fn ended(&self) -> HashSet<String> {
+        self.records.lock().ended.clone()
+    }
+
+    pub(super) fn forget_ended<'a>(&self, containers: impl Iterator<Item = &'a String>) {
+        let mut records = self.records.lock();
+        for container in containers {
+            records.ended.remove(container);
         }
     }
 
@@ -170,6 +188,7 @@ fn read(view: &View) -> Result<Records, StoreError> {
     Ok(Records {
         instances,
         unreadable,
+        ended: HashSet::new(),
     })
 }
 

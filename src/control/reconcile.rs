@@ -24,7 +24,7 @@ use crate::domain::instance::{Container, Instance, Observed};
 use crate::runtime::{EventKind, RuntimeError, RuntimeEvent};
 
 use listener::Listener;
-use working::{Done, Working};
+use working::Working;
 
 /// Even if every event was missed, nothing stays wrong for longer.
 const TICK: Duration = Duration::from_secs(30);
@@ -53,8 +53,6 @@ pub struct Reconciler {
     /// Whether the runtime has what every instance needs, as far as we know.
     prepared: bool,
     listener: Option<Listener>,
-    /// Containers that ended since the last look.
-    ended: HashSet<String>,
     looks_left: u8,
 }
 
@@ -62,6 +60,8 @@ pub struct Reconciler {
 struct Look {
     plan: Plan,
     barred: Option<String>,
+    /// Containers whose ends are in the plan.
+    ended: Vec<String>,
 }
 
 /// What a look failed at.
@@ -83,7 +83,6 @@ impl Reconciler {
             working: Working::default(),
             prepared: false,
             listener: None,
-            ended: HashSet::new(),
             looks_left: 0,
         }
     }
@@ -131,10 +130,11 @@ impl Reconciler {
         // Whose record cannot be read, is left as it is.
         let unreadable = self.control.publisher.unreadable();
         containers.retain(|container| !unreadable.contains(&container.instance));
+        let ended = self.control.publisher.ended();
         let sight = Sight {
             containers: &containers,
             busy: self.working.busy(),
-            ended: &self.ended,
+            ended: &ended,
             subnet: self.control.settings.subnet,
         };
         let plan = plan(&self.control.publisher.instances(), sight, Timestamp::now());
@@ -145,9 +145,13 @@ impl Reconciler {
             .iter()
             .filter(|container| busy.contains(&container.instance));
         let worked_on: HashSet<&String> = worked_on.map(|container| &container.id).collect();
-        // What the others' ends meant is in the plan.
-        self.ended.retain(|id| worked_on.contains(id));
-        Ok(Look { plan, barred })
+        let told = ended.iter().filter(|id| !worked_on.contains(id));
+        let ended = told.cloned().collect();
+        Ok(Look {
+            plan,
+            barred,
+            ended,
+        })
     }
 
     /// A network that cannot be used lets nothing start, and everything end: it is how an organizer
@@ -168,19 +172,15 @@ impl Reconciler {
     }
 
     async fn start(&mut self, look: Look) -> Duration {
-        let Look { plan, barred } = look;
-        let ended = |seen: &[(Instance, Observed)]| {
-            let containers = seen
-                .iter()
-                .map(|(instance, _)| &instance.observed.container);
-            containers.flatten().cloned().collect::<Vec<_>>()
-        };
-        let of_plan = ended(&plan.seen);
+        let Look {
+            plan,
+            barred,
+            ended,
+        } = look;
         if self.control.note_seen(plan.seen).await.is_err() {
-            // Not written down: the next look must not take them for what serves.
-            self.ended.extend(of_plan);
             return AWAY;
         }
+        self.control.publisher.forget_ended(ended.iter());
         for action in plan.actions {
             let is_end = ends(&action);
             let reserved = if is_end { ENDS_MAX } else { 0 };
@@ -206,8 +206,7 @@ impl Reconciler {
                 () = self.control.nudge.notified() => return true,
                 () = tokio::time::sleep_until(until) => return true,
                 event = next(&mut self.listener) => match event {
-                    Some(RuntimeEvent { container, kind: EventKind::Gone }) => {
-                        self.ended.insert(container);
+                    Some(RuntimeEvent { kind: EventKind::Gone, .. }) => {
                         self.looks_left = LOOKS_AFTER_EVENT;
                         return true;
                     }
@@ -219,25 +218,12 @@ impl Reconciler {
                         until = until.min(Instant::now() + LOOK_AGAIN);
                     }
                 },
-                done = self.working.next() => {
-                    self.ended_with(&done);
+                succeeded = self.working.next() => {
+                    // What an action lacked, such as the network, is made again by the next look.
+                    self.prepared &= succeeded;
                     return true;
                 }
             }
-        }
-    }
-
-    /// What an action lacked, such as the network, is made again by the next look. What it wrote down
-    /// of its container is newer than an event before it.
-    fn ended_with(&mut self, done: &Done) {
-        self.prepared &= done.succeeded;
-        if self.ended.is_empty() {
-            return;
-        }
-        let instances = self.control.publisher.instances();
-        let its_own = instances.iter().find(|one| one.id == done.instance);
-        if let Some(container) = its_own.and_then(|one| one.observed.container.as_ref()) {
-            self.ended.remove(container);
         }
     }
 }

@@ -133,6 +133,13 @@ impl Fake {
         self.tell(container, EventKind::Gone);
     }
 
+    /// As the runtime's own restart of a container that ended.
+    pub fn restart_by_hand(&self, container: &str) {
+        let running = ContainerState::Running;
+        self.shared.world.lock().set_state(container, running);
+        self.tell(container, EventKind::Changed);
+    }
+
     /// A volume that this appliance did not make.
     pub fn add_foreign_volume(&self, name: &str) {
         self.shared.world.lock().add_foreign_volume(name);

@@ -44,8 +44,8 @@ catalogue! {
         "`chmod 700` it; the next start does so too";
 
     STORE_FAILED = "THN-STORE-01", Warning,
-        "what was seen could not be written",
-        "is the disk full? `df -h`";
+        "the records could not be read or written",
+        "is the disk full? `df -h`. Nothing that was answered is lost, and once there is room it goes on by itself within seconds";
     STORE_UNREADABLE = "THN-STORE-02", Warning,
         "single records cannot be read, and are left as they are",
         "the message and the log name them: the version that wrote them can read them; whoever they belong to is kept out until then";

@@ -20,12 +20,6 @@ pub(super) struct Working {
     busy: HashSet<InstanceId>,
 }
 
-/// An action that ended.
-pub(super) struct Done {
-    pub(super) instance: InstanceId,
-    pub(super) succeeded: bool,
-}
-
 impl Working {
     pub(super) fn len(&self) -> usize {
         self.tasks.len()
@@ -45,8 +39,8 @@ impl Working {
         self.busy.insert(instance);
     }
 
-    /// The next one that ends; waits for ever while nothing is under way.
-    pub(super) async fn next(&mut self) -> Done {
+    /// Whether the next one that ends has succeeded; waits for ever while nothing is under way.
+    pub(super) async fn next(&mut self) -> bool {
         loop {
             let Some(ended) = self.tasks.join_next_with_id().await else {
                 return std::future::pending().await;
@@ -61,10 +55,7 @@ impl Working {
             };
             if let Some(instance) = self.whose.remove(&id) {
                 self.busy.remove(&instance);
-                return Done {
-                    instance,
-                    succeeded,
-                };
+                return succeeded;
             }
         }
     }
@@ -91,8 +82,7 @@ mod tests {
         let mut working = Working::default();
         working.start(id('a'), async { panic!("a fault") });
         assert!(working.busy().contains(&id('a')));
-        let done = working.next().await;
-        assert!(!done.succeeded && done.instance == id('a'));
+        assert!(!working.next().await);
         assert!(working.busy().is_empty());
     }
 

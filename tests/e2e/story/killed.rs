@@ -60,13 +60,11 @@ async fn killed_at_every_change_of_docker_s_it_converges_and_keeps_every_file() 
         let who = format!("g{group}/u");
         let group = format!("g{group}");
         let wish = ["launch", "--no-wait", "--group", &group];
-        let was_held = house.kill_at(&wish, after, moment, &who, "ready").await;
+        let goal = (who.as_str(), "ready");
+        let was_held = house.kill_at(&wish, (after, moment), goal).await;
         house.users.insert(who);
         if was_held.is_none() {
-            if moment == Moment::After {
-                break;
-            }
-            continue;
+            break;
         }
         killed += 1;
         house.is_whole().await;
@@ -75,9 +73,8 @@ async fn killed_at_every_change_of_docker_s_it_converges_and_keeps_every_file() 
         for (moment, after) in moments() {
             house.undo(verb).await;
             let wish = ["instances", verb, "red/alice"];
-            let was_held = house
-                .kill_at(&wish, after, moment, "red/alice", state)
-                .await;
+            let goal = ("red/alice", state);
+            let was_held = house.kill_at(&wish, (after, moment), goal).await;
             if was_held.is_none() {
                 break;
             }
@@ -143,10 +140,8 @@ impl House {
     async fn kill_at(
         &mut self,
         wish: &[&str],
-        after: usize,
-        moment: Moment,
-        who: &str,
-        state: &str,
+        (after, moment): (usize, Moment),
+        (who, state): (&str, &str),
     ) -> Option<String> {
         self.gate.hold(after, moment);
         self.appliance.thon(wish).await.well();

@@ -172,3 +172,28 @@ async fn a_clock_that_was_set_back_makes_no_session_last_for_ever() {
     let ahead = session.last_seen_at.duration_since(Timestamp::now());
     assert!(ahead < SignedDuration::from_mins(1), "{session:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_editor_that_came_back_by_itself_serves_again_whatever_was_missed() {
+    let world = World::with(&[ALICE]);
+    world.launch().await;
+    world.until(&[ALICE], Phase::Ready).await;
+    let container = world.instance(ALICE).await.observed.container.unwrap();
+    world.fake.delay(Operation::List, Duration::from_secs(5));
+    world.control.nudge();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // It ends and is started again by the runtime before anybody looks, and then the runtime is away
+    // for a moment: nobody hears the rest.
+    world.fake.exit(&container, 1, false);
+    until(|| !world.serves(ALICE)).await;
+    world.fake.restart_by_hand(&container);
+    world.fake.set_down(true);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.fake.set_down(false);
+    world.fake.delay(Operation::List, Duration::ZERO);
+    until(|| world.serves(ALICE)).await;
+    assert_eq!(
+        world.instance(ALICE).await.observed.container,
+        Some(container)
+    );
+}
