@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
+use crate::server::catalogue as code;
+use crate::server::ground::ca_files;
 use crate::server::trouble::Trouble;
-use crate::server::{ca_files, catalogue as code};
 use crate::store::Store;
 use crate::tls::inspect::inspect;
 

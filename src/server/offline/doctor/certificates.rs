@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::findings::Findings;
 use crate::config::{Certificates, Config};
+use crate::server::ground::ca_files;
 use crate::server::trouble::{Entry, Trouble};
-use crate::server::{ca_files, catalogue as code, clock, ground};
+use crate::server::{catalogue as code, clock, ground};
 use crate::tls::inspect::{Inspected, inspect};
 
 const CA_ENDS_SOON: SignedDuration = SignedDuration::from_hours(60 * 24);
