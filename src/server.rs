@@ -147,7 +147,8 @@ impl Appliance {
         ground::check(config)?;
         // Both are looked at before either is written.
         records::look(config)?;
-        let issuer = Issuer::open(config, early, Timestamp::now()).map_err(authority_trouble)?;
+        let issuer = Issuer::open(config, early, Timestamp::now());
+        let issuer = issuer.map_err(ground::authority_trouble)?;
         let issuer = Arc::new(issuer);
         let store = records::open(config, new_identity)?;
         clock::tell(issuer.authority.validity(), &store, Timestamp::now());
@@ -430,18 +431,6 @@ fn raise_descriptor_limit() {
     if let Err(error) = raised {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
-}
-
-fn authority_trouble(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<tls::TlsError>() {
-        Some(tls::TlsError::Damaged(words)) => catalogue::CA_DAMAGED.says(words).into(),
-        _ => error,
-    }
-}
-
-/// The authority's certificate and key.
-fn ca_files(config: &Config) -> [PathBuf; 2] {
-    ["rootCA.crt", "rootCA.key"].map(|name| config.state_dir.join("ca").join(name))
 }
 
 /// Where an appliance in the background writes its log.

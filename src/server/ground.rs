@@ -3,15 +3,16 @@
 use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::config::Config;
+use crate::server::catalogue as code;
 use crate::server::privileges;
 use crate::server::trouble::{Entry, Trouble};
-use crate::server::{ca_files, catalogue as code};
+use crate::tls;
 
 /// A new store takes a bit more than one MiB; a start that fails half way helps nobody.
 pub(super) const ROOM_BYTES_MIN: u64 = 8 << 20;
@@ -21,6 +22,19 @@ const MARKS: [&str; 4] = ["ca", "control.sock", "thon.log", "thon.redb"];
 
 /// What may be there before the first start.
 const HARMLESS: [&str; 4] = ["lock", "lost+found", "run", "thon.yaml"];
+
+/// The authority's certificate and key.
+pub(super) fn ca_files(config: &Config) -> [PathBuf; 2] {
+    ["rootCA.crt", "rootCA.key"].map(|name| config.state_dir.join("ca").join(name))
+}
+
+/// A damaged authority has a code; whatever else went wrong keeps its words.
+pub(super) fn authority_trouble(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<tls::TlsError>() {
+        Some(tls::TlsError::Damaged(words)) => code::CA_DAMAGED.says(words).into(),
+        _ => error,
+    }
+}
 
 /// Nobody else may even look into it: it holds the way to the admin API.
 pub(super) fn private_dir(dir: &Path, key: &str) -> Result<(), Trouble> {

@@ -1,174 +1,18 @@
 //! The service in a real systemd: installed, watched, killed, upgraded, taken away.
 
+mod host;
+
 use std::path::Path;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::story::{alone, machine, tell, until};
-
-/// A small Debian with systemd, made by `tests/setup`.
-const IMAGE: &str = "thon-systemd:1";
-const PROGRAM: &str = env!("CARGO_BIN_EXE_thon");
-
-const SOON: Duration = Duration::from_secs(15);
+use crate::story::{alone, tell};
+use host::{Host, IMAGE, PROGRAM, text};
 
 /// `CAP_NET_BIND_SERVICE` alone.
 const PORTS_ONLY: &str = "0000000000000400";
-
-/// A host of its own, without a network and without Docker.
-struct Host {
-    container: String,
-}
-
-impl Host {
-    async fn boot() -> Self {
-        let name = format!("thon-service-{:08x}", getrandom::u32().unwrap());
-        let started = [
-            "run",
-            "--detach",
-            "--name",
-            &name,
-            "--network",
-            "none",
-            "--cap-add",
-            "ALL",
-            "--cap-drop",
-            "SYS_RESOURCE",
-            "--security-opt",
-            "seccomp=unconfined",
-            "--security-opt",
-            "apparmor=unconfined",
-            "--cgroupns",
-            "private",
-            "--tmpfs",
-            "/run:exec",
-            "--tmpfs",
-            "/run/lock",
-            "--tmpfs",
-            "/tmp:exec",
-            "--volume",
-            "/sys/fs/cgroup:/sys/fs/cgroup:ro",
-            "--env",
-            "container=docker",
-            IMAGE,
-        ];
-        machine::docker(&started);
-        let host = Self { container: name };
-        until(Duration::from_secs(30), async || {
-            let state = host.exec(&["systemctl", "is-system-running"]);
-            let state = text(&state.stdout);
-            ["running", "degraded"]
-                .contains(&state.trim())
-                .then_some(())
-                .ok_or(state)
-        })
-        .await;
-        host.bring(Path::new(PROGRAM), "/root/thon");
-        host
-    }
-
-    fn bring(&self, from: &Path, to: &str) {
-        let to = format!("{}:{to}", self.container);
-        machine::docker(&["cp", &from.display().to_string(), &to]);
-    }
-
-    fn exec(&self, command: &[&str]) -> Output {
-        Command::new("docker")
-            .args(["exec", &self.container])
-            .args(command)
-            .output()
-            .unwrap()
-    }
-
-    /// What it printed; it must have ended well.
-    fn well(&self, command: &[&str]) -> String {
-        let output = self.exec(command);
-        assert!(output.status.success(), "{command:?}: {output:#?}");
-        text(&output.stdout)
-    }
-
-    /// What it complained of; it must have ended with this code.
-    fn badly(&self, code: i32, command: &[&str]) -> String {
-        let output = self.exec(command);
-        assert_eq!(output.status.code(), Some(code), "{command:?}: {output:#?}");
-        text(&output.stderr)
-    }
-
-    fn shell(&self, script: &str) -> String {
-        self.well(&["sh", "-c", script])
-    }
-
-    fn show(&self, property: &str) -> String {
-        let shown = self.well(&[
-            "systemctl",
-            "show",
-            "thon",
-            "--value",
-            "--property",
-            property,
-        ]);
-        shown.trim().to_owned()
-    }
-
-    fn process(&self) -> u32 {
-        self.show("MainPID").parse().unwrap()
-    }
-
-    /// How long until another process serves in the place of this one.
-    async fn until_another(&self, before: u32) -> Duration {
-        let seen = until(SOON, async || {
-            let (now, state) = (self.process(), self.show("ActiveState"));
-            (now != before && now != 0 && state == "active")
-                .then_some(())
-                .ok_or(format!("{now} {state}"))
-        });
-        seen.await.1
-    }
-
-    /// The codes that the doctor finds, each once.
-    fn doctor(&self, exit: i32) -> Vec<String> {
-        let output = self.exec(&["thon", "doctor", "--json"]);
-        assert_eq!(output.status.code(), Some(exit), "{output:#?}");
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let findings = json["findings"].as_array().unwrap().iter();
-        let mut codes: Vec<String> = findings
-            .filter_map(|finding| finding["code"].as_str())
-            .map(str::to_owned)
-            .collect();
-        codes.sort();
-        codes.dedup();
-        codes
-    }
-
-    fn journal(&self) -> String {
-        self.well(&["journalctl", "--unit=thon", "--no-pager"])
-    }
-
-    /// A drop-in of the administrator's.
-    fn drop_in(&self, text: &str) {
-        let dir = "/etc/systemd/system/thon.service.d";
-        self.shell(&format!(
-            "mkdir -p {dir} && printf '[Service]\\n{text}\\n' >{dir}/own.conf && systemctl daemon-reload"
-        ));
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.exec(&["journalctl", "--no-pager", "--lines=60"]);
-            tell(&text(&log.stdout));
-        }
-        drop(machine::try_docker(&["rm", "--force", &self.container]));
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn steps(talk: &str) -> Vec<&str> {
     let steps = talk.lines().filter(|line| !line.starts_with("hint"));

@@ -14,6 +14,7 @@ mod appliance;
 mod architecture;
 mod bad_days;
 mod bridge;
+mod catalogue;
 mod cli;
 mod config_files;
 mod configuration;

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::files::{self, Files};
 use super::{authority_dir, own, pair, unusable};
 use crate::config::Config;
+use crate::server::ground::ca_files;
 use crate::server::trouble::Trouble;
-use crate::server::{ca_files, catalogue as code, clock, ground};
+use crate::server::{catalogue as code, clock, ground};
 use crate::tls::Authority;
 
 /// The authority: whole, private, and in time.
