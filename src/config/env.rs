@@ -25,7 +25,7 @@ pub const STATE_DIR: &str = "THON_STATE_DIR";
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
 /// Variables that are no setting's, each with what it is for.
-pub const OTHERS: [(&str, &str); 5] = [
+pub const OTHERS: [(&str, &str); 8] = [
     (CONFIG, "the settings file"),
     (
         DOCKER_HOST,
@@ -33,6 +33,18 @@ pub const OTHERS: [(&str, &str); 5] = [
     ),
     (HOME, "the default places of a user who is not root"),
     (XDG_RUNTIME_DIR, "the same, for the control socket"),
+    (
+        CONFIGURATION_DIRECTORY,
+        "where the service manager keeps `thon.yaml`",
+    ),
+    (
+        STATE_DIRECTORY,
+        "where the service manager keeps the records; the default of `state_dir` then",
+    ),
+    (
+        RUNTIME_DIRECTORY,
+        "where it keeps the control socket; the default of `runtime_dir` then",
+    ),
     (NO_COLOR, "no colours on the terminal"),
 ];
 

@@ -333,7 +333,7 @@ async fn a_wrong_clock_is_told_and_nothing_is_made_anew() {
     for (jump, start, found) in [
         ("-2y", "THN-CLOCK-02", &["THN-CLOCK-02", "THN-CLOCK-03"][..]),
         ("+2y", "", &[]),
-        ("+20y", "", &["THN-CA-03"]),
+        ("+20y", "", &["THN-CERT-03"]),
     ] {
         let running = house
             .running(&format!("exec faketime -f {jump} $thon run"))

@@ -102,7 +102,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("file_rotate", &["telemetry"]),
     ("getrandom", &["auth"]),
     ("hmac", &["auth"]),
-    ("nix", &["config", "edge", "host", "server", "tls"]),
+    ("nix", &["config", "edge", "host", "server", "store", "tls"]),
     ("rustls", &["edge", "portal/ca", "proxy", "server", "tls"]),
     ("saphyr_parser", &["config"]),
     ("sd_notify", &["server"]),

@@ -312,9 +312,9 @@ async fn settings_that_cannot_be_read_end_it_with_a_code_of_their_own() {
         house.is_refused(64, "", "thon config validate").await;
     }
     fs::remove_file(house.path("thon.yaml")).unwrap();
-    house.is_refused(64, "", "there is no file").await;
+    house.is_refused(64, "", "there is no such file").await;
     fs::create_dir(house.path("thon.yaml")).unwrap();
-    house.is_refused(64, "", "cannot read").await;
+    house.is_refused(64, "", "cannot be read").await;
 }
 
 #[tokio::test]

@@ -60,7 +60,12 @@ error: thon.yaml:2: proxy.htps_listen: unknown key; did you mean `https_listen`?
 error: thon.yaml:4: dashboard.port: a list is not accepted: write a whole number between 0 and 65535
 error: thon.yaml:6: sandbox.access: `everybody` is not accepted: write one of owner, password, open
 ";
-    assert_eq!(talk(&output), expected);
+    let (problems, hint) = talk(&output).split_at(expected.len());
+    assert_eq!(problems, expected);
+    assert!(
+        hint.starts_with("hint: ") && hint.lines().count() == 1,
+        "{hint}"
+    );
 }
 
 #[test]

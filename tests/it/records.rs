@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use redb::TableHandle as _;
-use thon::domain::address::Released;
+use thon::domain::address::{Lease, Released};
 use thon::domain::instance::{Desired, Instance, Phase};
 use thon::domain::invite::Invite;
 use thon::domain::session::Session;
 use thon::domain::user::{Group, Source, User};
-use thon::domain::workspace::{Mount, Workspace};
+use thon::domain::workspace::{Mount, Owned, Workspace};
 use thon::store::schema::Record;
 
 use crate::support::sources::text;
@@ -55,6 +55,11 @@ const WRITTEN: &[(&str, &str)] = &[
         "released_addresses",
         r#"{"address":"10.201.0.2","at":"2026-11-22T11:37:28Z"}"#,
     ),
+    (
+        "leases",
+        r#"{"address":"10.201.0.2","owner":"red/alice","instance":null}"#,
+    ),
+    ("workspace_owners", r#"{"workspace":"00000000000000bb"}"#),
 ];
 
 fn read<R: Record>() -> Vec<R> {
@@ -95,6 +100,8 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     assert_eq!(read::<Invite>()[0].user.to_string(), "red/alice");
     assert_eq!(read::<Session>()[0].agent, "Firefox on Linux");
     assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
+    assert_eq!(read::<Lease>()[0].instance, None);
+    assert_eq!(read::<Owned>()[0].workspace.to_string(), "00000000000000bb");
 }
 
 #[test]

@@ -130,7 +130,7 @@ async fn what_is_wrong_with_a_certificate_from_files_is_told_before_it_hurts() {
     for (pair, code, words) in [
         (
             Pair::valid("thon.example.net", -1, 10),
-            "THN-CERT-03",
+            "THN-CERT-04",
             "ends on",
         ),
         (
@@ -167,7 +167,7 @@ async fn files_that_cannot_be_used_stop_the_start_and_are_named() {
     let error = |started: anyhow::Result<Appliance>| format!("{:#}", started.err().unwrap());
     let missing = error(house.try_start().await);
     assert!(
-        missing.contains("tls.crt") && missing.contains("proxy.ssl_certificate"),
+        missing.contains("tls.crt") && missing.contains("THN-CERT-02"),
         "{missing}"
     );
     let (one, two) = (Pair::new("thon.example.net"), Pair::new("thon.example.net"));

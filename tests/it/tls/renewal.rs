@@ -99,7 +99,7 @@ async fn the_authority_s_own_time_is_told_and_nothing_is_overwritten() {
     }
     let (code, message) = told_in(&appliance, 700).await;
     assert!(
-        code == "THN-CERT-03" && message.contains("ends on"),
+        code == "THN-CERT-04" && message.contains("ends on"),
         "{message}"
     );
     assert_eq!(

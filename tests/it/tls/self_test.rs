@@ -46,6 +46,17 @@ async fn the_test_s_websocket_is_bounded_in_number_and_in_bytes() {
     }
     let refused = open_socket(connect(public).await, "/ca/test/socket", &ours).await;
     assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+    let handshake = [
+        ("host", "localhost"),
+        ("origin", "https://localhost"),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let asked = request("GET", "/ca/test/socket", &handshake, "");
+    let reply = send(connect(public).await, asked).await;
+    assert_eq!(reply.json()["error"]["code"], "tests_running");
     // Whoever says too much is cut off, and makes room.
     let mut long = open.pop().unwrap();
     long.send(Message::text("x".repeat(126))).await.unwrap();
