@@ -33,7 +33,7 @@ pub use sessions::{Browser, SignedIn};
 pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
 
-use crate::config::ConfiguredGroup;
+use crate::config::{Config, ConfiguredGroup};
 use crate::control::publish::Publisher;
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
@@ -57,6 +57,22 @@ pub struct Settings {
     pub workspace_mode: WorkspaceMode,
     /// The root of bind mounts.
     pub workspace_dir: Option<PathBuf>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            demo: config.demo,
+            groups: config.groups.clone(),
+            image: config.sandbox.image.clone(),
+            access: config.sandbox.access,
+            sudo: config.sandbox.sudo,
+            resources: config.sandbox.resources,
+            subnet: config.sandbox.subnet,
+            workspace_mode: config.workspace.mode,
+            workspace_dir: config.workspace.dir.clone(),
+        }
+    }
 }
 
 /// Every use case. Handlers of the doors translate and call; nothing else happens in them.

@@ -4,27 +4,24 @@ mod bridge;
 mod catalogue;
 mod certificates;
 mod clock;
+mod doors;
 mod ground;
 mod links;
 mod listeners;
 mod offline;
 mod privileges;
+mod process;
 mod records;
 mod shutdown;
 mod supervisor;
 mod trouble;
 
 use std::fs::File;
-use std::iter;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use nix::fcntl::Flock;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,19 +32,16 @@ pub use offline::{
 };
 pub use trouble::{Entry, Severity, Trouble};
 
-use crate::admin::{self, AdminState, Facts};
-use crate::api::{CaView, Listener};
-use crate::auth::token;
-use crate::config::{Certificates, Config, LogLevel};
+use crate::admin::AdminState;
+use crate::api::Listener;
+use crate::config::{Certificates, Config};
 use crate::control::{self, Control, Reconciler};
-use crate::domain::workspace::WorkspaceMode;
-use crate::edge::{Door, Edge, Fronts, Limits, PeerFilter};
-use crate::portal::{self, Ca, Portal};
+use crate::edge::{Edge, Limits};
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
 use crate::runtime::docker::{self, Docker};
 use crate::store::Identity;
-use crate::{gateway, proxy, telemetry, tls};
+use crate::{telemetry, tls};
 
 use bridge::BridgeListener;
 use certificates::Issuer;
@@ -56,11 +50,11 @@ use listeners::{Register, Sockets, only_one};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
-    telemetry::start(level(config.log_level), log);
+    telemetry::start(process::level(config.log_level), log);
     for warning in &config.warnings {
         tracing::warn!(config.key = %warning.key, "{warning}");
     }
-    workers()?.block_on(async {
+    process::workers()?.block_on(async {
         let appliance = match Appliance::start(config).await {
             Ok(appliance) => appliance,
             Err(error) => {
@@ -75,23 +69,6 @@ pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
         appliance.stop().await;
         Ok(())
     })
-}
-
-fn workers() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("thon")
-        .build()
-        .context("the worker threads cannot be started")
-}
-
-fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warning => "warn",
-        LogLevel::Error => "error",
-    }
 }
 
 /// Everything that runs.
@@ -111,7 +88,7 @@ impl Appliance {
     /// On the local Docker. Returns when every listener accepts; instances are looked after from
     /// then on, whether Docker answers or not.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        Self::assemble(config, give_up_root, |identity| {
+        Self::assemble(config, privileges::give_up_root, |identity| {
             let appliance = identity.appliance.clone();
             let sandbox = &config.sandbox;
             Arc::new(Docker::connect(docker::Settings {
@@ -137,7 +114,7 @@ impl Appliance {
         runtime: impl FnOnce(&Identity) -> Arc<dyn Runtime>,
     ) -> anyhow::Result<Self> {
         tls::install_provider();
-        raise_descriptor_limit();
+        process::raise_descriptor_limit();
         links::somebody_may_come(&config.proxy)?;
         let lock = only_one(&config.runtime_dir)?;
         let sockets = Sockets::bind(config).await?;
@@ -150,12 +127,17 @@ impl Appliance {
         let issuer = Issuer::open(config, early, Timestamp::now());
         let issuer = issuer.map_err(ground::authority_trouble)?;
         let issuer = Arc::new(issuer);
-        let store = records::open(config, new_identity)?;
+        let store = records::open(config, records::new_identity)?;
         clock::tell(issuer.authority.validity(), &store, Timestamp::now());
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
-        let control = Control::new(store, runtime, table.clone(), settings(config))?;
-        let sandboxes = sandboxes(config, &control).await?;
+        let control = Control::new(
+            store,
+            runtime,
+            table.clone(),
+            control::Settings::from(config),
+        )?;
+        let sandboxes = doors::sandboxes(config, &control).await?;
         let parts = Parts {
             config,
             control,
@@ -215,37 +197,27 @@ impl Parts<'_> {
     fn serve(self, sockets: Sockets, lock: Flock<File>) -> anyhow::Result<Appliance> {
         let edge = Arc::new(Edge::new(Limits::default().within_descriptors()));
         let register = Register::default();
-        register.add(
-            "public",
-            &sockets.public,
-            self.config.proxy.certificates != Certificates::Off,
-        );
+        let is_public_tls = self.config.proxy.certificates != Certificates::Off;
+        register.add("public", &sockets.public, is_public_tls);
         register.add("plain", &sockets.plain, false);
         register.add("admin", &sockets.admin, true);
         register.add("gateway", &sockets.gateway, false);
-        let https_port = sockets
-            .public
-            .local_addr()
-            .map_or(443, |address| address.port());
-        let gateway_port = sockets
-            .gateway
-            .local_addr()
-            .map_or(9080, |address| address.port());
+        let ports = sockets.ports();
         let listen = self.config.proxy.https_listen.ip();
-        let public = Advertised::new(self.config, listen, https_port).public(self.config);
-        let facts = self.facts(&register, &sockets, public.clone());
+        let public = Advertised::new(self.config, listen, ports.public).public(self.config);
+        let facts = self.facts(&register, ports, public.clone());
         let state = AdminState {
             control: Arc::clone(&self.control),
             facts: Arc::new(facts),
         };
-        self.open_doors(&edge, sockets, state, https_port)?;
+        self.open_doors(&edge, sockets, state)?;
 
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let bridge = BridgeListener {
             edge: Arc::clone(&edge),
             control: Arc::clone(&self.control),
             register: register.clone(),
-            port: gateway_port,
+            port: ports.gateway,
         };
         let control = Arc::clone(&self.control);
         let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));
@@ -269,171 +241,4 @@ impl Parts<'_> {
             _lock: lock,
         })
     }
-
-    fn open_doors(
-        &self,
-        edge: &Edge,
-        sockets: Sockets,
-        state: AdminState,
-        https_port: u16,
-    ) -> anyhow::Result<()> {
-        let tls = self.issuer.server_config()?;
-        // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
-        let outsiders = PeerFilter::not_from(self.sandboxes.iter().copied());
-        let fronts = Fronts::new(&self.config.proxy.trusted_proxies);
-        let door = |name, tls, peers: &PeerFilter| Door {
-            name,
-            tls,
-            peers: peers.clone(),
-            fronts: fronts.clone(),
-        };
-        // A sandbox in a range that is trusted must not speak for another one.
-        let inner = |name| Door {
-            name,
-            tls: None,
-            peers: PeerFilter::Everybody,
-            fronts: Fronts::default(),
-        };
-        let public_tls = match self.config.proxy.certificates {
-            Certificates::Off => None,
-            Certificates::Own | Certificates::Files { .. } => Some(Arc::clone(&tls)),
-        };
-        let plain_port = sockets.plain.local_addr().map_or(80, |at| at.port());
-        let portal = self.portal(plain_port);
-        let (scheme, port) = links::onward(&self.config.proxy, https_port);
-        let plain = portal::plain_router(portal.clone(), scheme, port);
-        let public = proxy::Public::start(
-            self.table.clone(),
-            portal::router(portal),
-            gateway::router(),
-            proxy::Settings::new(self.issuer.authority.path().to_owned()),
-        )?;
-        edge.serve_public(
-            sockets.public,
-            door("public", public_tls, &outsiders),
-            public,
-        );
-        edge.serve_router(sockets.plain, door("plain", None, &outsiders), plain);
-        let admin = admin::public_admin_router(state.clone());
-        edge.serve_router(sockets.admin, door("admin", Some(tls), &outsiders), admin);
-        edge.serve_router(sockets.gateway, inner("gateway"), gateway::router());
-        let control = admin::control_router(state);
-        edge.serve_router(sockets.control, inner("control"), control);
-        Ok(())
-    }
-
-    fn portal(&self, plain_port: u16) -> Portal {
-        let ca = self.participants_install_it().then(|| Ca {
-            pem: self.issuer.authority.pem().into(),
-            sha256: self.issuer.authority.fingerprint().into(),
-            plain_port,
-        });
-        Portal {
-            control: Arc::clone(&self.control),
-            ca,
-        }
-    }
-
-    /// With somebody else's certificate, or somebody else's TLS in front, there is nothing to install.
-    fn participants_install_it(&self) -> bool {
-        self.issuer.is_own() && self.config.proxy.certificates != Certificates::Off
-    }
-
-    fn facts(&self, register: &Register, sockets: &Sockets, public: Advertised) -> Facts {
-        let authority = &self.issuer.authority;
-        let admin_port = sockets
-            .admin
-            .local_addr()
-            .map_or(8100, |address| address.port());
-        let listen = self.config.dashboard.listen.ip();
-        let admin = Advertised::new(self.config, listen, admin_port);
-        let listeners = register.clone();
-        let control = Arc::clone(&self.control);
-        Facts {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: Timestamp::now(),
-            config_path: self.config.source.clone(),
-            store_path: self.config.store_path(),
-            public_url: Box::new(move || public.url()),
-            admin_url: Box::new(move || admin.url()),
-            runtime: "docker".to_owned(),
-            ca: self.issuer.is_own().then(|| ca_view(authority)),
-            listeners: Box::new(move || listeners.list()),
-            ready: Box::new(move || control.ready()),
-        }
-    }
-}
-
-fn give_up_root(config: &Config) -> anyhow::Result<()> {
-    if config.workspace.mode == WorkspaceMode::Bind {
-        tracing::warn!(
-            "root is kept: workspace.mode `bind` has to give directories to participants"
-        );
-        return Ok(());
-    }
-    let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
-    privileges::drop_root(&ours, &config.sandbox.docker_socket)
-}
-
-fn ca_view(authority: &tls::Authority) -> CaView {
-    let validity = authority.validity();
-    CaView {
-        path: authority.path().to_owned(),
-        sha256: authority.fingerprint(),
-        not_before: validity.from,
-        not_after: validity.until,
-        permits: authority.scope().words(),
-        pem: authority.pem().to_owned(),
-    }
-}
-
-/// The settings may name another range than the one that running containers are in.
-async fn sandboxes(config: &Config, control: &Control) -> anyhow::Result<Vec<IpNet>> {
-    let subnet = config.sandbox.subnet;
-    let instances = control.instances().await?;
-    let elsewhere = instances
-        .into_iter()
-        .map(|status| IpAddr::V4(status.instance.address))
-        .filter(|address| !subnet.contains(*address))
-        .map(IpNet::from);
-    Ok(iter::once(subnet.into()).chain(elsewhere).collect())
-}
-
-fn settings(config: &Config) -> control::Settings {
-    control::Settings {
-        demo: config.demo,
-        groups: config.groups.clone(),
-        image: config.sandbox.image.clone(),
-        access: config.sandbox.access,
-        sudo: config.sandbox.sudo,
-        resources: config.sandbox.resources,
-        subnet: config.sandbox.subnet,
-        workspace_mode: config.workspace.mode,
-        workspace_dir: config.workspace.dir.clone(),
-    }
-}
-
-fn new_identity() -> Identity {
-    #[expect(clippy::expect_used, reason = "`random_id` makes what an id is")]
-    let appliance = token::random_id()
-        .parse()
-        .expect("sixteen hexadecimal digits");
-    Identity {
-        appliance,
-        editor_key: token::editor_key(),
-    }
-}
-
-/// A proxied WebSocket takes two descriptors, and the usual soft limit is 1,024.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!("the limit of open files stays as it is: {error}");
-    }
-}
-
-/// Where an appliance in the background writes its log.
-fn log_path(config: &Config) -> PathBuf {
-    config.state_dir.join("thon.log")
 }

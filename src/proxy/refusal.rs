@@ -104,6 +104,13 @@ const EXPOSED: Words = words(
     "Here only the proxy in front may ask: what crosses the network is encrypted. Use the https address that you were given.",
 );
 
+const TESTS_RUNNING: Words = words(
+    "tests_running",
+    "Many at once",
+    "Many browsers are tested at this moment. Check again in a few seconds.",
+)
+.retry(5);
+
 impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
@@ -199,12 +206,7 @@ impl Refusal {
             .home()
             .retry(5),
             Self::Slash { .. } => words("moved", "This way", "The address ends with a slash."),
-            Self::TestsRunning => words(
-                "tests_running",
-                "Many at once",
-                "Many browsers are tested at this moment. Check again in a few seconds.",
-            )
-            .retry(5),
+            Self::TestsRunning => TESTS_RUNNING,
             Self::Unreachable => words(
                 "unreachable",
                 "Your editor is not reachable",

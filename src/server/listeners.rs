@@ -26,7 +26,26 @@ pub(super) struct Sockets {
     pub(super) control: Bound,
 }
 
+/// Where they really are, also when the settings say 0.
+#[derive(Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) public: u16,
+    pub(super) plain: u16,
+    pub(super) admin: u16,
+    pub(super) gateway: u16,
+}
+
 impl Sockets {
+    pub(super) fn ports(&self) -> Ports {
+        let port = |bound: &Bound| bound.local_addr().map_or(0, |address| address.port());
+        Ports {
+            public: port(&self.public),
+            plain: port(&self.plain),
+            admin: port(&self.admin),
+            gateway: port(&self.gateway),
+        }
+    }
+
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let control = edge::bind_unix(&config.control_socket()).await;
         Ok(Self {

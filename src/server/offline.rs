@@ -14,9 +14,7 @@ pub use install::{Installed, Start, Step, install, uninstall};
 
 use crate::config::{self, Config, Vars};
 use crate::host::{self, Progress, command, daemon, engine, image, packages, service};
-use crate::server::{
-    Appliance, catalogue as code, log_path, privileges, shutdown, telemetry, workers,
-};
+use crate::server::{Appliance, catalogue as code, privileges, process, shutdown, telemetry};
 use crate::tls;
 
 pub use rotate::{Rotated, rotate_authority};
@@ -59,7 +57,7 @@ pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<(
     for warning in &config.warnings {
         report.step(&format!("warning: {warning}"));
     }
-    let runtime = workers()?;
+    let runtime = process::workers()?;
     let socket = config.control_socket();
     if runtime.block_on(background::is_there(&socket)) {
         report.step("the appliance runs already: nothing to start");
@@ -74,7 +72,10 @@ pub fn up(up: &Up, vars: &dyn Vars, report: &mut dyn Report) -> anyhow::Result<(
     }
     if up.detach {
         report.step("starting the appliance in the background");
-        runtime.block_on(background::start(&config, &log_path(&config)))?;
+        runtime.block_on(background::start(
+            &config,
+            &config.state_dir.join("thon.log"),
+        ))?;
         return report.ready(&socket, Lives::Apart);
     }
     report.step("starting the appliance");

@@ -15,6 +15,9 @@ use nix::unistd::{
     Gid, Group, Uid, User, fchownat, geteuid, getgrouplist, setgid, setgroups, setuid,
 };
 
+use crate::config::Config;
+use crate::domain::workspace::WorkspaceMode;
+
 /// The system user that the appliance runs as.
 pub(super) const USER: &str = "thon";
 
@@ -44,9 +47,21 @@ pub(super) fn name_of(uid: u32) -> String {
     }
 }
 
+/// For good, unless the settings ask for what only root can do.
+pub(super) fn give_up_root(config: &Config) -> anyhow::Result<()> {
+    if config.workspace.mode == WorkspaceMode::Bind {
+        tracing::warn!(
+            "root is kept: workspace.mode `bind` has to give directories to participants"
+        );
+        return Ok(());
+    }
+    let ours = [config.state_dir.as_path(), config.runtime_dir.as_path()];
+    drop_root(&ours, &config.sandbox.docker_socket)
+}
+
 /// Gives the directories to the user and becomes it. Without root, or without such a user, nothing
 /// changes.
-pub(super) fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::Result<()> {
+fn drop_root(directories: &[&Path], docker_socket: &Path) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::auth::token;
 use crate::config::Config;
 use crate::server::trouble::Trouble;
 use crate::server::{catalogue as code, ground};
@@ -27,6 +28,18 @@ pub(super) fn open(
     let opened = Store::open(&config.store_path(), fresh);
     let store = opened.map_err(|error| trouble(config, &error))?;
     Ok(Arc::new(store))
+}
+
+/// Who a new appliance is.
+pub(super) fn new_identity() -> Identity {
+    #[expect(clippy::expect_used, reason = "`random_id` makes what an id is")]
+    let appliance = token::random_id()
+        .parse()
+        .expect("sixteen hexadecimal digits");
+    Identity {
+        appliance,
+        editor_key: token::editor_key(),
+    }
 }
 
 pub(super) fn newer(path: &Path, seen: &Examined) -> Trouble {

@@ -16,7 +16,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::config::{self, Config, Vars};
-use crate::server::{catalogue as code, clock, workers};
+use crate::server::{catalogue as code, clock, process};
 use findings::Findings;
 use running::Asked;
 use service::Service;
@@ -27,7 +27,7 @@ pub use findings::{Diagnosis, Finding};
 pub fn doctor(path: Option<&Path>, vars: &dyn Vars) -> anyhow::Result<Diagnosis> {
     let settings = config::load(path, vars);
     let now = Timestamp::now();
-    workers()?.block_on(async {
+    process::workers()?.block_on(async {
         let service = service::look().await;
         let mut findings = Findings::default();
         findings.add("clock", clock::after_the_program(now));

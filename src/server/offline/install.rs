@@ -13,7 +13,7 @@ use super::{background, ensure_user, starting_file};
 use crate::config::env::Places;
 use crate::config::{self, Config, Vars};
 use crate::host::{self, HostError, command, service};
-use crate::server::{catalogue as code, ground, privileges, workers};
+use crate::server::{catalogue as code, ground, privileges, process};
 use place::PROGRAM;
 
 /// What was done, or found as it should be.
@@ -46,7 +46,7 @@ pub fn install(
     told: &mut dyn FnMut(&Step),
 ) -> anyhow::Result<Installed> {
     let settings = Places::of(vars).config;
-    workers()?.block_on(async {
+    process::workers()?.block_on(async {
         let unit = checked("sudo thon install").await?;
         let config = refused(&settings, &unit, vars).await?;
         let mut steps = Steps {
@@ -64,7 +64,7 @@ pub fn install(
 
 /// The service ends, and program and unit go. Settings, records and participants' files stay.
 pub fn uninstall(told: &mut dyn FnMut(&Step)) -> anyhow::Result<Vec<Step>> {
-    workers()?.block_on(async {
+    process::workers()?.block_on(async {
         let unit = checked("sudo thon uninstall").await?;
         let mut steps = Steps {
             done: Vec::new(),

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use crate::api::CaView;
 use crate::config::Config;
+use crate::server::doors::ca_view;
 use crate::server::listeners::only_one;
-use crate::server::{ca_view, certificates, ground, privileges};
+use crate::server::{certificates, ground, privileges};
 use crate::tls;
 
 /// What came of it.
