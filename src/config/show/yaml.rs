@@ -93,17 +93,44 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// Plain where no reader of YAML could take it for anything but this text; JSON's quotes are YAML's.
+/// Plain where serde_yaml takes it for a text without quotes, and nothing in it could end a list;
+/// otherwise in JSON's quotes, which are YAML's.
 pub(in crate::config) fn scalar(text: &str) -> String {
     let inside = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
-    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+    let is_safe = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
         && text.chars().all(inside)
         && !text.ends_with(':');
-    let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
-    let word = word.contains(&text.to_ascii_lowercase().as_str());
-    if plain && !word && text.parse::<f64>().is_err() {
+    let is_text = serde_yaml::to_string(text).is_ok_and(|written| written.trim_end() == text);
+    if is_safe && is_text {
         text.to_owned()
     } else {
         Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn a_text_is_read_back_in_a_list_by_any_reader(text in "\\PC{0,20}|[ ,:#\\[\\]{}'\"\\n-]{0,6}|yes|no|~|null|1e3|0x1F|") {
+            let list = format!("[{0}, {0}]", scalar(&text));
+            let read: Vec<String> = serde_yaml::from_str(&list).unwrap();
+            prop_assert_eq!(&read, &[text.clone(), text.clone()]);
+            let ours = crate::config::yaml::parse(&list).unwrap();
+            let crate::config::yaml::Value::Sequence(nodes) = ours.value else {
+                panic!("{list}");
+            };
+            for node in nodes {
+                let crate::config::yaml::Value::Scalar(read) = node.value else {
+                    panic!("{list}");
+                };
+                prop_assert_eq!(&read, &text);
+            }
+        }
     }
 }
