@@ -10,6 +10,7 @@ mod admission;
 mod bind;
 mod connection;
 mod filter;
+mod gather;
 mod limits;
 mod pace;
 mod public;

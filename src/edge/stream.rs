@@ -16,11 +16,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connection::Connection;
+use super::gather::Gather;
 use super::transport::Transport;
 
 #[derive(Debug)]
 pub(super) struct EdgeStream {
-    transport: Transport,
+    transport: Gather<Transport>,
     connection: Arc<Connection>,
     digest: Option<Arc<ProxyDigest>>,
     kill: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -31,7 +32,7 @@ pub(super) struct EdgeStream {
 impl EdgeStream {
     pub(super) fn new(transport: Transport, connection: Arc<Connection>) -> Self {
         Self {
-            transport,
+            transport: Gather::new(transport),
             connection,
             digest: None,
             kill: None,
@@ -47,6 +48,15 @@ impl EdgeStream {
         let nothing = Box::new(ResponseHeader::build(200, Some(0))?);
         self.digest = Some(Arc::new(ProxyDigest::new(nothing, Some(user_data))));
         Ok(self)
+    }
+
+    /// For pingora's HTTP/1, which writes head and body apart and flushes at the end. HTTP/2 gathers by
+    /// itself.
+    pub(super) fn gathering(mut self) -> Self {
+        if self.alpn() != Some(b"h2") {
+            self.transport.turn_on();
+        }
+        self
     }
 
     /// For hyper, which hands the stream of an upgraded connection to whoever asked for it, out of
@@ -65,7 +75,7 @@ impl EdgeStream {
     }
 
     pub(super) fn alpn(&self) -> Option<&[u8]> {
-        self.transport.alpn()
+        self.transport.inner().alpn()
     }
 
     fn is_killed(&mut self, cx: &mut Context<'_>) -> bool {
@@ -140,7 +150,7 @@ impl Shutdown for EdgeStream {
 
 impl UniqueID for EdgeStream {
     fn id(&self) -> UniqueIDType {
-        self.transport.descriptor()
+        self.transport.inner().descriptor()
     }
 }
 
