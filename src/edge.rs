@@ -7,6 +7,7 @@
 
 mod accept;
 mod admission;
+mod aside;
 mod bind;
 mod connection;
 mod filter;
