@@ -31,7 +31,8 @@ pub struct Context {
     visit: Option<Box<Visit>>,
     connection: Option<Arc<Connection>>,
     in_flight: Option<InFlight>,
-    touched: Instant,
+    /// When the session was last touched by a frame.
+    touched: Option<Instant>,
 }
 
 impl Context {
@@ -42,7 +43,7 @@ impl Context {
             visit: None,
             connection: None,
             in_flight: None,
-            touched: Instant::now(),
+            touched: None,
         }
     }
 
@@ -69,9 +70,9 @@ impl Context {
     fn touch_session(&mut self) {
         let session = self.visit.as_ref().and_then(|visit| visit.session.as_ref());
         if let Some(session) = session
-            && self.touched.elapsed() > TOUCH_INTERVAL
+            && self.touched.is_none_or(|at| at.elapsed() > TOUCH_INTERVAL)
         {
-            self.touched = Instant::now();
+            self.touched = Some(Instant::now());
             session.touch(Timestamp::now());
         }
     }
@@ -120,14 +121,14 @@ impl ProxyHttp for Public {
             Ok(Way::Portal) => &self.portal,
             Ok(Way::Gateway) => &self.gateway,
             Err(refusal) => {
-                self.refuse(session, context, &refusal).await?;
+                Box::pin(self.refuse(session, context, &refusal)).await?;
                 return Ok(true);
             }
         };
         let peer = context.peer();
-        self.bridge
-            .call(session, router, peer, &mut context.record)
-            .await?;
+        let call = self.bridge.call(session, router, peer, &mut context.record);
+        // Its room would be taken for every request to a sandbox as well.
+        Box::pin(call).await?;
         Ok(true)
     }
 
