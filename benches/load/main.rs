@@ -40,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         ["origin"] => origin::run(),
         ["bare", origin, directory] => bare::run(origin.parse()?, directory.as_ref()),
         ["thon", origin, directory] => appliance::run(origin.parse()?, directory.as_ref()),
+        ["launch-of", count, directory] => launch::run(count.parse()?, directory.as_ref()),
         rest => measure(Scale::of(rest)?),
     }
 }
@@ -58,6 +59,7 @@ fn measure(scale: Scale) -> anyhow::Result<()> {
             if scale.has("echo") {
                 sockets::echo(&stage, &scale).await?;
             }
+            stage.end().await?;
         }
         if scale.has("memory") {
             memory::measure(&scale).await?;

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -59,7 +61,6 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(log)?)
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self {
@@ -98,14 +99,25 @@ impl Process {
             .collect())
     }
 
-    /// nginx's master ends its workers when it is asked to end, not when it is killed.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
-        if let Some(pid) = self.child.id() {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        }
+        self.ask_to_end();
         self.child.wait().await?;
         Ok(())
+    }
+
+    fn ask_to_end(&self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid {
+            // One that has ended by itself is as good.
+            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+        }
+    }
+}
+
+/// nginx's master ends its workers when it is asked to end, not when it is killed.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.ask_to_end();
     }
 }
 

@@ -144,7 +144,7 @@ async fn start(
     Ok((peer, says))
 }
 
-fn open_to_all(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn open_to_all(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
 }
