@@ -31,8 +31,7 @@ pub struct Context {
     visit: Option<Box<Visit>>,
     connection: Option<Arc<Connection>>,
     in_flight: Option<InFlight>,
-    /// When the session was last touched by a frame.
-    touched: Option<Instant>,
+    touched: Instant,
 }
 
 impl Context {
@@ -43,7 +42,7 @@ impl Context {
             visit: None,
             connection: None,
             in_flight: None,
-            touched: None,
+            touched: Instant::now(),
         }
     }
 
@@ -70,9 +69,9 @@ impl Context {
     fn touch_session(&mut self) {
         let session = self.visit.as_ref().and_then(|visit| visit.session.as_ref());
         if let Some(session) = session
-            && self.touched.is_none_or(|at| at.elapsed() > TOUCH_INTERVAL)
+            && self.touched.elapsed() > TOUCH_INTERVAL
         {
-            self.touched = Some(Instant::now());
+            self.touched = Instant::now();
             session.touch(Timestamp::now());
         }
     }
