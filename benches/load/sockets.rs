@@ -27,6 +27,9 @@ pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
 
 const OPENING_AT_ONCE: usize = 64;
 
+/// About one upgrade in ten is lost.
+const TRIES_MAX: usize = 30;
+
 /// Of one source address; proxies may limit how many.
 const SOCKETS_PER_ADDRESS: usize = 2_000;
 
@@ -54,7 +57,26 @@ pub(crate) async fn open(
         .await
 }
 
+/// Echoes once before it counts as open. Pingora as it is tears some tunnels down right after the `101`
+/// (`src/proxy/upgrade.rs` says why), so the bare one may try again; nobody else may.
 async fn open_one(stage: &Stage, peer: Option<&Peer>, number: usize) -> anyhow::Result<Socket> {
+    let tries = match peer {
+        Some(peer) if peer.name == BARE => TRIES_MAX,
+        _ => 1,
+    };
+    let mut failed = None;
+    for _ in 0..tries {
+        match try_to_open(stage, peer, number).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let name = peer.map_or("the origin", |peer| peer.name);
+    let failed = failed.context("no try")?;
+    Err(failed.context(format!("socket {number} through {name}")))
+}
+
+async fn try_to_open(stage: &Stage, peer: Option<&Peer>, number: usize) -> anyhow::Result<Socket> {
     let address = peer.map_or(stage.origin, |peer| peer.address);
     let source = Ipv4Addr::new(127, 0, 1, u8::try_from(number / SOCKETS_PER_ADDRESS)? + 1);
     let socket = TcpSocket::new_v4()?;
@@ -75,9 +97,8 @@ async fn open_one(stage: &Stage, peer: Option<&Peer>, number: usize) -> anyhow::
         .header("cookie", &stage.cookie)
         .body(())?;
     let handshake = client_async_with_config(request, wire, Some(narrow()));
-    let (socket, _) = Box::pin(handshake)
-        .await
-        .with_context(|| format!("socket {number}"))?;
+    let (mut socket, _) = Box::pin(handshake).await?;
+    pass(&mut socket, Bytes::from_static(MESSAGE)).await?;
     Ok(socket)
 }
 
