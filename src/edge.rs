@@ -7,10 +7,12 @@
 
 mod accept;
 mod admission;
+mod aside;
 mod bind;
 mod caller;
 mod connection;
 mod filter;
+mod gather;
 mod last_words;
 mod limits;
 mod pace;

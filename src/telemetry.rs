@@ -1,7 +1,8 @@
 //! Starting logs: to standard error, or to a file that never grows without bound.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub fn start(level: &str, destination: Destination) {
 
 fn writer(destination: Destination) -> BoxMakeWriter {
     let Destination::File(path) = destination else {
-        return BoxMakeWriter::new(io::stderr);
+        return stderr();
     };
     let limit = ContentLimit::Bytes(FILE_BYTES_MAX);
     let files = AppendCount::new(FILES_KEPT);
@@ -53,6 +54,15 @@ fn writer(destination: Destination) -> BoxMakeWriter {
     let file = FileRotate::new(path, files, limit, Compression::None, Some(options));
     let shared = Shared(Arc::new(Mutex::new(file)));
     BoxMakeWriter::new(move || shared.clone())
+}
+
+/// A descriptor of our own: the standard library's writer holds one lock over every write, and threads
+/// that log a request would wait for each other. The kernel keeps the lines apart.
+fn stderr() -> BoxMakeWriter {
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => BoxMakeWriter::new(File::from(descriptor)),
+        Err(_) => BoxMakeWriter::new(io::stderr),
+    }
 }
 
 /// One file for all threads: a line is written as a whole.

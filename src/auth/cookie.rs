@@ -42,11 +42,15 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// The header without our cookies and without `dropped`; empty when nothing is left.
 pub fn without_reserved(header: &str, dropped: &str) -> String {
-    let kept: Vec<String> = pairs(header)
-        .filter(|(name, _)| !is_reserved(name) && *name != dropped)
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    kept.join("; ")
+    let kept = pairs(header).filter(|(name, _)| !is_reserved(name) && *name != dropped);
+    let mut text = String::new();
+    for (name, value) in kept {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.extend([name, "=", value]);
+    }
+    text
 }
 
 fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::admission::{Admission, Ticket};
+use super::aside::Aside;
 use super::bind::Socket;
 use super::caller::{Fronts, Scheme};
 use super::connection::{Arrival, Connection, Peer};
@@ -126,12 +127,18 @@ impl<S: Serve> Acceptor<S> {
         if stream.alpn() == Some(b"h2") {
             connection.pace.multiplex();
         }
+        let over = async {
+            tokio::select! {
+                biased;
+                () = self.shared.kill.cancelled() => {}
+                () = connection.ended() => {}
+                () = connection.pace.overdue(limits) => {}
+            }
+        };
         let served = self.service.serve(stream);
         tokio::select! {
             biased;
-            () = self.shared.kill.cancelled() => {}
-            () = connection.ended() => {}
-            () = connection.pace.overdue(limits) => {}
+            () = Aside::new(Box::pin(over)) => {}
             () = served => {}
         }
     }

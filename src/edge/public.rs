@@ -20,7 +20,7 @@ pub(super) struct Application<A> {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Serve for Application<A> {
     async fn serve(&self, stream: EdgeStream) {
-        match stream.with_digest() {
+        match stream.gathering().with_digest() {
             Ok(stream) => {
                 self.app.process_new(Box::new(stream), &self.shutdown).await;
             }

@@ -16,12 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connection::Connection;
+use super::gather::Gather;
 use super::last_words::{LastWords, Verdict};
 use super::transport::Transport;
 
 #[derive(Debug)]
 pub(super) struct EdgeStream {
-    transport: Transport,
+    transport: Gather<Transport>,
     connection: Arc<Connection>,
     digest: Option<Arc<ProxyDigest>>,
     kill: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -34,7 +35,7 @@ pub(super) struct EdgeStream {
 impl EdgeStream {
     pub(super) fn new(transport: Transport, connection: Arc<Connection>) -> Self {
         Self {
-            transport,
+            transport: Gather::new(transport),
             connection,
             digest: None,
             kill: None,
@@ -53,6 +54,15 @@ impl EdgeStream {
         Ok(self)
     }
 
+    /// For pingora's HTTP/1, which writes head and body apart and flushes at the end. HTTP/2 gathers by
+    /// itself.
+    pub(super) fn gathering(mut self) -> Self {
+        if self.alpn() != Some(b"h2") {
+            self.transport.turn_on();
+        }
+        self
+    }
+
     /// For hyper, which hands the stream of an upgraded connection to whoever asked for it, out of
     /// our task's reach: reads fail once `kill` is cancelled.
     pub(super) fn with_kill(mut self, kill: CancellationToken) -> Self {
@@ -69,7 +79,7 @@ impl EdgeStream {
     }
 
     pub(super) fn alpn(&self) -> Option<&[u8]> {
-        self.transport.alpn()
+        self.transport.inner().alpn()
     }
 
     /// Pingora only: it answers a request that it cannot read before it tells anybody, and writes
@@ -187,7 +197,7 @@ impl Shutdown for EdgeStream {
 
 impl UniqueID for EdgeStream {
     fn id(&self) -> UniqueIDType {
-        self.transport.descriptor()
+        self.transport.inner().descriptor()
     }
 }
 

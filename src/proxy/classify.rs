@@ -71,6 +71,10 @@ fn is_plain(path: &str) -> bool {
 }
 
 fn has_dot_segment(path: &str) -> bool {
+    // In most paths nothing could be or hide one.
+    if !path.contains("/.") && !path.contains('%') && !path.starts_with('.') {
+        return false;
+    }
     let folded = path.to_ascii_lowercase();
     let dotted = folded.replace("%2e", ".");
     let split = dotted.replace("%2f", "/").replace("%5c", "/");

@@ -137,7 +137,7 @@ impl ProxyHttp for Public {
             Ok(Way::Portal) => &self.portal,
             Ok(Way::Gateway) => &self.gateway,
             Err(refusal) => {
-                self.refuse(session, context, &refusal).await?;
+                Box::pin(self.refuse(session, context, &refusal)).await?;
                 return Ok(true);
             }
         };
@@ -145,9 +145,10 @@ impl ProxyHttp for Public {
             connection.carries(None);
         }
         let caller = context.caller.clone();
-        self.bridge
-            .call(session, router, caller, &mut context.record)
-            .await?;
+        let record = &mut context.record;
+        let call = self.bridge.call(session, router, caller, record);
+        // Its room would be taken for every request to a sandbox as well.
+        Box::pin(call).await?;
         Ok(true)
     }
 

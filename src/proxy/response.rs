@@ -6,8 +6,8 @@
 //! participant's own.
 
 use http::header::{
-    ALT_SVC, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
-    STRICT_TRANSPORT_SECURITY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ALT_SVC, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    SET_COOKIE, STRICT_TRANSPORT_SECURITY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -46,8 +46,8 @@ const DROPPED: [HeaderName; 17] = [
 
 /// Rewrites the head of a sandbox's response, a `101` as well.
 pub(super) fn confine(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    for name in &DROPPED {
-        response.remove_header(name);
+    for name in unwanted(&response.headers) {
+        response.remove_header(&name);
     }
     confine_cookies(response, visit)?;
     if response.status.as_u16() == 101 {
@@ -72,7 +72,16 @@ pub(super) fn confine(response: &mut ResponseHeader, visit: &Visit) -> Result<()
     Ok(())
 }
 
+/// Most responses have none: looking at their few names is cheaper than looking each of ours up.
+fn unwanted(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = headers.keys().filter(|name| DROPPED.contains(name));
+    names.cloned().collect()
+}
+
 fn confine_cookies(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
+    if !response.headers.contains_key(SET_COOKIE) {
+        return Ok(());
+    }
     let kept: Vec<HeaderValue> = response
         .headers
         .get_all(SET_COOKIE)

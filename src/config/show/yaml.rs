@@ -93,7 +93,7 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// Plain where serde_yaml takes it for a text without quotes, and nothing in it could end a list;
+/// Plain where `serde_yaml` takes it for a text without quotes, and nothing in it could end a list;
 /// otherwise in JSON's quotes, which are YAML's.
 pub(in crate::config) fn scalar(text: &str) -> String {
     let inside = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);

@@ -80,9 +80,13 @@ async fn every_problem_of_the_settings_is_told_at_once() {
     for command in [&["up"][..], &["run"], &["config", "validate"], &["status"]] {
         let said = appliance.thon(command).await;
         assert_eq!(said.code, Some(64), "{command:?}: {said:#?}");
-        for key in ["groups.Red", "proxy.https_listen", "sandbox.cpus"] {
-            let line = format!("error: {key}: ");
-            assert!(said.err.contains(&line), "{command:?}: {said:#?}");
+        for place in ["1: groups.Red", "2: proxy.https_listen", "3: sandbox.cpus"] {
+            let line = format!("/thon.yaml:{place}: ");
+            let told = said.err.lines().filter(|line| line.starts_with("error: "));
+            assert!(
+                told.clone().any(|told| told.contains(&line)),
+                "{command:?}: {said:#?}"
+            );
         }
     }
     let unknown = "group: {red: [alice]}\nsandbox: {imagee: x}\n";
