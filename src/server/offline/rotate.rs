@@ -26,8 +26,10 @@ pub fn rotate_authority(config: &Config) -> anyhow::Result<Rotated> {
     let _lock = only_one(&config.runtime_dir)
         .context("the authority is exchanged while the appliance is stopped only")?;
     ground::private_dir(&config.state_dir, "state_dir")?;
-    let (authority, kept) = certificates::rotate(config, Timestamp::now())?;
+    let rotated = certificates::rotate(config, Timestamp::now());
+    // In any case: a lock of root's would keep the service from starting.
     privileges::give_to_owner(&[&config.state_dir, &config.runtime_dir], &config.state_dir)?;
+    let (authority, kept) = rotated?;
     Ok(Rotated {
         ca: ca_view(&authority),
         kept,
