@@ -1,6 +1,7 @@
 //! Certificates for the listeners.
 
 pub mod authority;
+mod bounded;
 mod durable;
 pub mod names;
 pub mod provided;

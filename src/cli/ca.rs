@@ -1,5 +1,7 @@
 //! `thon ca`: the certificate that participants' browsers have to trust.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -58,8 +60,7 @@ fn rotate(context: &Context<'_>, yes: bool) -> Result<(), Failure> {
     if !yes && !output::ask(question)? {
         return Err(Failure::new("nothing was changed"));
     }
-    let rotated = server::rotate_authority(&config)
-        .map_err(|error| Failure::from(error).hint("stop the appliance, then try again"))?;
+    let rotated = server::rotate_authority(&config)?;
     if let Some(kept) = &rotated.kept {
         output::say(&format!(
             "the authority from before is in {}",
@@ -86,15 +87,22 @@ fn words(ca: &CaView) -> String {
     )
 }
 
-/// Never over something else: a slip of the finger must not cost a file.
+/// Never over something else: a slip of the finger must not cost a file. Nor through a link: root may
+/// write into somebody's directory here.
 fn write(file: &Path, pem: &str) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("{}: {error}", file.display()));
-    match std::fs::read(file) {
-        Ok(there) if there == pem.as_bytes() => Ok(()),
-        Ok(_) => Err(Failure::new(format!("{} is there already", file.display()))
-            .hint("choose another name, or remove it first")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(file, pem).map_err(failed)
+    match File::create_new(file) {
+        Ok(mut made) => made.write_all(pem.as_bytes()).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let is_same = file
+                .symlink_metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.len() == pem.len() as u64)
+                && std::fs::read(file).map_err(failed)? == pem.as_bytes();
+            if is_same {
+                return Ok(());
+            }
+            Err(Failure::new(format!("{} is there already", file.display()))
+                .hint("choose another name, or remove it first"))
         }
         Err(error) => Err(failed(error)),
     }

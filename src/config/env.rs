@@ -21,11 +21,13 @@ pub const RUNTIME_DIR: &str = "THON_RUNTIME_DIR";
 pub const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// `state_dir`.
 pub const STATE_DIR: &str = "THON_STATE_DIR";
+/// Who asked for root by `sudo`.
+pub const SUDO_UID: &str = "SUDO_UID";
 /// Where a user's own sockets belong.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
 /// Variables that are no setting's, each with what it is for.
-pub const OTHERS: [(&str, &str); 8] = [
+pub const OTHERS: [(&str, &str); 9] = [
     (CONFIG, "the settings file"),
     (
         DOCKER_HOST,
@@ -44,6 +46,10 @@ pub const OTHERS: [(&str, &str); 8] = [
     (
         RUNTIME_DIRECTORY,
         "where it keeps the control socket; the default of `runtime_dir` then",
+    ),
+    (
+        SUDO_UID,
+        "whose `thon.yaml` in the current directory root takes, besides its own",
     ),
     (NO_COLOR, "no colours on the terminal"),
 ];

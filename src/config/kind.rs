@@ -168,8 +168,20 @@ pub(super) fn flag(text: &str) -> Option<bool> {
 /// A range, or a single address. Not everybody at once: then anybody could claim to be anybody.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    let network: IpNet = text.parse().ok().or_else(single)?;
+    let network = canonical(text.parse().ok().or_else(single)?);
     (network.prefix_len() > 0).then_some(network)
+}
+
+/// Peers are compared as IPv4 when they are, so a range of mapped addresses would never match.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let bits = network.prefix_len().checked_sub(MAPPED_BITS);
+    match (network.addr().to_canonical(), bits) {
+        (IpAddr::V4(v4), Some(bits)) if matches!(network, IpNet::V6(_)) => {
+            IpNet::new(v4.into(), bits).unwrap_or(network)
+        }
+        _ => network,
+    }
 }
 
 pub(super) fn bytes(text: &str) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 
 use crate::config::env::{self, Places, Vars};
 use crate::config::note::{Place, Problems, quoted};
@@ -47,20 +48,65 @@ pub(super) fn source(asked: Option<&Path>, vars: &dyn Vars) -> Result<Source, Pr
         .or_else(|| vars.value(env::CONFIG).map(PathBuf::from));
     if let Some(path) = named {
         let missing = || problem(&path, "there is no such file");
-        return text(&path)?.ok_or_else(missing);
+        return text(&path, &Found::Named)?.ok_or_else(missing);
     }
-    for path in [Places::of(vars).config, PathBuf::from("thon.yaml")] {
-        if let Some(source) = text(&path)? {
-            return Ok(source);
-        }
+    let usual = Places::of(vars).config;
+    if let Some(source) = text(&usual, &Found::Usual)? {
+        return Ok(source);
     }
-    Ok(Source::default())
+    let here = text(Path::new(HERE), &Found::Here(ours(vars)))?;
+    Ok(here.unwrap_or_default())
 }
 
-fn text(path: &Path) -> Result<Option<Source>, Problems> {
+/// In the current directory.
+const HERE: &str = "thon.yaml";
+
+/// How one came to this file.
+enum Found {
+    /// Somebody asked for it, be it a pipe.
+    Named,
+    Usual,
+    /// Whoever can write to the current directory put it there: only one of these is believed.
+    Here(Vec<u32>),
+}
+
+/// Root, who we are, and who asked root by `sudo`.
+fn ours(vars: &dyn Vars) -> Vec<u32> {
+    let me = geteuid();
+    let asked = vars.value(env::SUDO_UID).filter(|_| me.is_root());
+    let asked = asked.and_then(|uid| uid.parse().ok());
+    [Some(0), Some(me.as_raw()), asked]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn open(path: &Path, found: &Found) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    if !matches!(found, Found::Named) {
+        // A pipe in the file's place would wait for its writer.
+        options.custom_flags(OFlag::O_NONBLOCK.bits());
+    }
+    let file = options.read(true).open(path)?;
+    let meta = file.metadata()?;
+    match found {
+        Found::Named => {}
+        Found::Usual | Found::Here(_) if !meta.is_file() => {
+            return Err(io::Error::other("it is no file"));
+        }
+        Found::Here(ours) if !ours.contains(&meta.uid()) => {
+            return Err(io::Error::other(
+                "it was found in the current directory and belongs to another account: name it with `--config` if it is meant",
+            ));
+        }
+        Found::Usual | Found::Here(_) => {}
+    }
+    Ok((file, meta))
+}
+
+fn text(path: &Path, found: &Found) -> Result<Option<Source>, Problems> {
     let read = || -> io::Result<(Vec<u8>, Metadata)> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
+        let (file, meta) = open(path, found)?;
         Ok((at_most(file, FILE_BYTES_MAX)?, meta))
     };
     let (bytes, meta) = match read() {
@@ -192,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_settings_file_without_end_is_not_read_to_the_end() {
-        let problems = text(Path::new("/dev/zero")).err().unwrap();
+        let problems = text(Path::new("/dev/zero"), &Found::Named).err().unwrap();
         assert!(
             problems.to_string().contains("larger than 1 MiB"),
             "{problems}"

@@ -1,6 +1,7 @@
 //! Rules over several keys, old words for new ones, and what is accepted without effect.
 
 mod certificates;
+mod listeners;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub(super) fn apply(vars: &dyn Vars, settings: &mut Settings) {
     docker_host(vars, settings);
     permissions(settings);
     places(vars, settings);
+    listeners::apply(settings);
 }
 
 /// `~/` as a shell would read it.

@@ -272,20 +272,46 @@ fn plain_http_needs_somebody_in_front_who_has_tls() {
 
 #[test]
 fn a_trusted_proxy_is_an_address_or_a_range_and_never_everybody() {
-    let config = config("proxy: {trusted_proxies: [10.0.0.0/24, 192.0.2.7, '::1']}");
+    let config = config(
+        "proxy: {trusted_proxies: [10.0.0.0/24, 192.0.2.7, '::1', '::ffff:192.0.2.8', '::ffff:10.1.0.0/112']}",
+    );
     let written: Vec<String> = config
         .proxy
         .trusted_proxies
         .iter()
         .map(ToString::to_string)
         .collect();
-    assert_eq!(written, ["10.0.0.0/24", "192.0.2.7/32", "::1/128"]);
-    for everybody in ["0.0.0.0/0", "'::/0'", "everybody"] {
+    let read = [
+        "10.0.0.0/24",
+        "192.0.2.7/32",
+        "::1/128",
+        "192.0.2.8/32",
+        "10.1.0.0/16",
+    ];
+    assert_eq!(written, read);
+    for everybody in ["0.0.0.0/0", "'::/0'", "'::ffff:0:0/96'", "everybody"] {
         assert_eq!(
             problems(&format!("proxy: {{trusted_proxies: [{everybody}]}}")).len(),
             1
         );
     }
+}
+
+#[test]
+fn two_listeners_in_one_place_and_a_socket_s_path_that_is_too_long_are_refused() {
+    let said = problems("proxy: {https_listen: '127.0.0.1:443', http_listen: '0.0.0.0:443'}");
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].contains("what `proxy.https_listen` listens on"),
+        "{said:?}"
+    );
+    assert_eq!(problems("dashboard: {port: 443}").len(), 1);
+    assert_eq!(problems("gateway: {listen: '127.0.0.1:8100'}").len(), 1);
+    config("proxy: {https_listen: '127.0.0.1:443', http_listen: '127.0.0.2:443'}");
+    config("proxy: {https_listen: '127.0.0.1:0', http_listen: '127.0.0.1:0'}");
+    config(&format!("runtime_dir: /{}", "x".repeat(93)));
+    let said = problems(&format!("runtime_dir: /{}", "x".repeat(94)));
+    assert!(said[0].contains("longer than 94 bytes"), "{said:?}");
 }
 
 #[test]

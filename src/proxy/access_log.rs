@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::domain::id::{SessionId, UserRef};
 
-/// Invite codes are secrets; the rest of a path is not, its query may be.
-const SECRET_PATHS: [&str; 1] = ["/join/"];
+/// What stands behind this word of a path may be an invite's code, which is a secret. The rest of a
+/// path is not; its query may be.
+const INVITED: &[u8] = b"join";
 
 /// Characters of a path that are logged: nobody shall fill the disk with long ones.
 const PATH_CHARS_MAX: usize = 512;
@@ -127,16 +128,26 @@ fn beginning(method: &str) -> &str {
 
 fn shown(target: &str) -> Cow<'_, str> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
-    for secret in SECRET_PATHS {
-        if path.starts_with(secret) {
-            return Cow::Owned(format!("{secret}***"));
-        }
+    if let Some(public) = before_code(path) {
+        return Cow::Owned(format!("{}/***", plain(public)));
     }
     let plain = plain(path);
     match plain.char_indices().nth(PATH_CHARS_MAX) {
         Some((end, _)) => Cow::Owned(format!("{}…", plain.get(..end).unwrap_or_default())),
         None => plain,
     }
+}
+
+/// Links are mangled on their way: in capitals, with two slashes or encoded ones, below another path.
+/// They lead nowhere then, and the code in them is good all the same.
+fn before_code(path: &str) -> Option<&str> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let mut words = path.as_bytes().windows(INVITED.len() + 1);
+    let at = words.position(|word| {
+        word.split_last()
+            .is_some_and(|(end, word)| word.eq_ignore_ascii_case(INVITED) && !is_word(end))
+    })?;
+    path.get(..at + INVITED.len())
 }
 
 /// What is no printable ASCII could steer a terminal or look like another line.
@@ -156,6 +167,21 @@ mod tests {
     fn no_invite_code_and_no_query_is_ever_logged() {
         assert_eq!(shown("/join/abcdef?x=1"), "/join/***");
         assert_eq!(shown("/join/"), "/join/***");
+        for mangled in [
+            "//join/c0de",
+            "/./join/c0de",
+            "/JOIN/c0de",
+            "/join%2Fc0de",
+            "/join;x/c0de",
+            "/%20join/c0de",
+            "/join\\c0de",
+            "/w/join/c0de",
+            "/join\u{e9}c0de",
+        ] {
+            assert!(!shown(mangled).contains("c0de"), "{mangled}");
+        }
+        assert_eq!(shown("/w/red/alice/join.js"), "/w/red/alice/join.js");
+        assert_eq!(shown("/w/red/alice/rejoin"), "/w/red/alice/rejoin");
         assert_eq!(shown("/w/red/alice/?token=secret"), "/w/red/alice/");
     }
 

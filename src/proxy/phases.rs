@@ -261,9 +261,9 @@ impl ProxyHttp for Public {
 impl Public {
     async fn test(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         match self.self_test.admit(session, &context.caller) {
-            Ok((_place, accept)) => {
+            Ok(turn) => {
                 context.record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
-                self_test::converse(session, &accept).await
+                self_test::converse(session, &turn).await
             }
             Err(refusal) => self.refuse(session, context, &refusal).await,
         }

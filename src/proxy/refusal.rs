@@ -33,8 +33,6 @@ pub(super) enum Refusal {
     Slash {
         location: String,
     },
-    /// As many browsers as may are tested at the moment.
-    TestsRunning,
     Unauthorized,
     /// The editor does not answer.
     Unreachable,
@@ -104,13 +102,6 @@ const EXPOSED: Words = words(
     "Here only the proxy in front may ask: what crosses the network is encrypted. Use the https address that you were given.",
 );
 
-const TESTS_RUNNING: Words = words(
-    "tests_running",
-    "Many at once",
-    "Many browsers are tested at this moment. Check again in a few seconds.",
-)
-.retry(5);
-
 impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
@@ -126,9 +117,7 @@ impl Refusal {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Unreachable => StatusCode::BAD_GATEWAY,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::Crowded | Self::TestsRunning | Self::Waiting { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Crowded | Self::Waiting { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -206,7 +195,6 @@ impl Refusal {
             .home()
             .retry(5),
             Self::Slash { .. } => words("moved", "This way", "The address ends with a slash."),
-            Self::TestsRunning => TESTS_RUNNING,
             Self::Unreachable => words(
                 "unreachable",
                 "Your editor is not reachable",

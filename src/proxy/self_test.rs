@@ -1,6 +1,7 @@
 //! The WebSocket by which `/ca` finds out whether a browser gets one through: it says one short
 //! message back and ends. Anybody may open it, so everything about it has a bound.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,12 +11,13 @@ use http::StatusCode;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use sha1::{Digest as _, Sha1};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::access::Initiator;
 use super::authority::Authority;
@@ -26,7 +28,8 @@ use crate::edge::Caller;
 
 const PATH: &str = "/ca/test/socket";
 
-/// At the same time, from everybody. A browser holds one for as long as a round trip takes.
+/// At the same time, from everybody. A browser holds one for as long as a round trip takes, so the one
+/// that is open longest makes room: whoever holds many keeps nobody else from the test.
 const OPEN_MAX: usize = 64;
 
 /// From the answer to the end, however slowly the other side speaks.
@@ -46,15 +49,30 @@ const TEXT: u8 = 0x81;
 /// A close frame that says nothing more than 1000.
 const GOODBYE: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
 
+#[derive(Default)]
 pub(super) struct SelfTest {
-    open: Semaphore,
+    open: Mutex<Open>,
 }
 
-impl Default for SelfTest {
-    fn default() -> Self {
-        Self {
-            open: Semaphore::new(OPEN_MAX),
-        }
+/// Those that are open, the oldest first.
+#[derive(Default)]
+struct Open {
+    begun: u64,
+    ends: VecDeque<(u64, CancellationToken)>,
+}
+
+/// One conversation, counted for as long as this lives.
+pub(super) struct Turn<'a> {
+    of: &'a SelfTest,
+    number: u64,
+    end: CancellationToken,
+    accept: String,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut open = self.of.open.lock();
+        open.ends.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -65,11 +83,7 @@ pub(super) fn is_asked(session: &Session) -> bool {
 
 impl SelfTest {
     /// A place and what to answer, before anything is written.
-    pub(super) fn admit(
-        &self,
-        session: &Session,
-        caller: &Caller,
-    ) -> Result<(SemaphorePermit<'_>, String), Refusal> {
+    pub(super) fn admit(&self, session: &Session, caller: &Caller) -> Result<Turn<'_>, Refusal> {
         let header = session.req_header();
         let authority = Authority::of(header, caller).ok_or(Refusal::BadHost)?;
         let ask = visitor::ask(&header.method, &header.headers, true, &authority);
@@ -77,23 +91,43 @@ impl SelfTest {
             return Err(Refusal::Foreign);
         }
         let accept = accept(header).ok_or(Refusal::Malformed)?;
-        let place = self.open.try_acquire().map_err(|_| Refusal::TestsRunning)?;
-        Ok((place, accept))
+        Ok(self.begin(accept))
+    }
+
+    fn begin(&self, accept: String) -> Turn<'_> {
+        let end = CancellationToken::new();
+        let mut open = self.open.lock();
+        if open.ends.len() >= OPEN_MAX
+            && let Some((_, oldest)) = open.ends.pop_front()
+        {
+            oldest.cancel();
+        }
+        open.begun += 1;
+        let number = open.begun;
+        open.ends.push_back((number, end.clone()));
+        Turn {
+            of: self,
+            number,
+            end,
+            accept,
+        }
     }
 }
 
 /// Says back what was said. The connection ends with it.
-pub(super) async fn converse(session: &mut Session, accept: &str) -> Result<()> {
+pub(super) async fn converse(session: &mut Session, turn: &Turn<'_>) -> Result<()> {
     session.set_keepalive(None);
     session.set_read_timeout(Some(LIFETIME));
     session.set_write_timeout(Some(LIFETIME));
     let mut head = ResponseHeader::build(StatusCode::SWITCHING_PROTOCOLS, Some(3))?;
     head.insert_header(CONNECTION, "Upgrade")?;
     head.insert_header(UPGRADE, "websocket")?;
-    head.insert_header(SEC_WEBSOCKET_ACCEPT, accept)?;
-    timeout(LIFETIME, exchange(session, head))
-        .await
-        .unwrap_or_else(|_| Error::e_explain(ErrorType::ReadTimedout, "the test took too long"))
+    head.insert_header(SEC_WEBSOCKET_ACCEPT, &turn.accept)?;
+    let said = turn.end.run_until_cancelled(exchange(session, head));
+    match timeout(LIFETIME, said).await {
+        Ok(said) => said.unwrap_or(Ok(())),
+        Err(_) => Error::e_explain(ErrorType::ReadTimedout, "the test took too long"),
+    }
 }
 
 async fn exchange(session: &mut Session, head: ResponseHeader) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The appliance's own certificate authority: made once, kept in files, signs the leaf certificates.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,7 +16,8 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::tls::TlsError;
-use crate::tls::durable::{move_away, write_pair};
+use crate::tls::bounded;
+use crate::tls::durable::Prepared;
 use crate::tls::names::Names;
 use crate::tls::renewal::{Current, Validity};
 use crate::tls::scope::Scope;
@@ -77,9 +78,11 @@ impl Authority {
         scope: &Scope,
         now: Timestamp,
     ) -> Result<(Self, Option<PathBuf>), TlsError> {
-        let kept = move_away(dir, now)
-            .map_err(|error| TlsError::Failed(format!("cannot move {}: {error}", dir.display())))?;
-        Ok((Self::make(dir, label, scope, now)?, kept))
+        let kept = Self::prepare(dir, label, scope, now)?
+            .replace(now)
+            .map_err(|error| not_written(dir, &error))?;
+        let made = Self::read(&dir.join(CERTIFICATE), &dir.join(KEY))?;
+        Ok((made, kept))
     }
 
     fn read(crt: &Path, key: &Path) -> Result<Self, TlsError> {
@@ -90,10 +93,10 @@ impl Authority {
                 why.to_string()
             ))
         };
-        let pem = fs::read_to_string(crt).map_err(|error| damaged(crt, &error))?;
+        let pem = text(crt).map_err(|error| damaged(crt, &error))?;
         let certificate =
             CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| damaged(crt, &error))?;
-        let key_pem = fs::read_to_string(key).map_err(|error| damaged(key, &error))?;
+        let key_pem = text(key).map_err(|error| damaged(key, &error))?;
         let pair = KeyPair::from_pem(&key_pem).map_err(|error| damaged(key, &error))?;
         // The public key stands in the certificate as it is: no parser is needed to compare them.
         let spki = pair.subject_public_key_info();
@@ -114,19 +117,26 @@ impl Authority {
     }
 
     fn make(dir: &Path, label: &str, scope: &Scope, now: Timestamp) -> Result<Self, TlsError> {
+        Self::prepare(dir, label, scope, now)?
+            .take_place()
+            .map_err(|error| not_written(dir, &error))?;
+        Self::read(&dir.join(CERTIFICATE), &dir.join(KEY))
+    }
+
+    /// A new pair, on the disk and not in use yet.
+    fn prepare(
+        dir: &Path,
+        label: &str,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<Prepared, TlsError> {
         let failed = |error: rcgen::Error| TlsError::Failed(error.to_string());
         let pair = KeyPair::generate().map_err(failed)?;
         let params = ca_params(label, scope, now);
         let certificate = params.self_signed(&pair).map_err(failed)?;
         let (key, pem) = (pair.serialize_pem(), certificate.pem());
         let files = [(KEY, key.as_bytes()), (CERTIFICATE, pem.as_bytes())];
-        write_pair(dir, files).map_err(|error| {
-            TlsError::Failed(format!(
-                "cannot write the authority to {}: {error}",
-                dir.display()
-            ))
-        })?;
-        Self::read(&dir.join(CERTIFICATE), &dir.join(KEY))
+        Prepared::write(dir, files).map_err(|error| not_written(dir, &error))
     }
 
     /// What participants install: one PEM certificate.
@@ -191,6 +201,16 @@ impl Authority {
     }
 }
 
+fn not_written(dir: &Path, error: &io::Error) -> TlsError {
+    let dir = dir.display();
+    TlsError::Failed(format!("cannot write the authority to {dir}: {error}"))
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let (bytes, _) = bounded::read(path)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text"))
+}
+
 fn facts(certificate: &CertificateDer<'_>) -> Result<(Validity, Scope), String> {
     let (_, parsed) =
         x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
@@ -241,8 +261,10 @@ fn date_time(at: Timestamp) -> time::OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn open(dir: &Path) -> Result<Authority, TlsError> {
         Authority::open(dir, "host", &Scope::covering(&names(), &names()), now())
@@ -297,5 +319,71 @@ mod tests {
         let before = fs::read(ours.join("rootCA.crt")).unwrap();
         assert!(matches!(open(&ours), Err(TlsError::Damaged(_))));
         assert_eq!(fs::read(ours.join("rootCA.crt")).unwrap(), before);
+    }
+    fn rotate(dir: &Path) -> Result<(Authority, Option<PathBuf>), TlsError> {
+        Authority::rotate(dir, "host", &Scope::covering(&names(), &names()), now())
+    }
+
+    #[test]
+    fn an_authority_that_cannot_be_exchanged_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca");
+        let before = open(&ca).unwrap().fingerprint();
+        let at = now();
+        // The name that it would be kept under is taken.
+        let stamp = at.strftime("until-%Y%m%dT%H%M%SZ").to_string();
+        fs::create_dir(ca.with_extension(stamp)).unwrap();
+        let scope = Scope::covering(&names(), &names());
+        assert!(Authority::rotate(&ca, "host", &scope, at).is_err());
+        assert_eq!(open(&ca).unwrap().fingerprint(), before);
+        assert!(!ca.with_extension("new").exists(), "no key is left over");
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_removed_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, outside) = (dir.path().join("ca"), dir.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("rootCA.new"), "theirs").unwrap();
+        let before = open(&ca).unwrap().fingerprint();
+        symlink(&outside, ca.with_extension("new")).unwrap();
+        let (made, kept) = rotate(&ca).unwrap();
+        assert_eq!(open(&ca).unwrap().fingerprint(), made.fingerprint());
+        assert_eq!(open(&kept.unwrap()).unwrap().fingerprint(), before);
+        assert!(ca.symlink_metadata().unwrap().is_dir());
+        let there: Vec<_> = fs::read_dir(&outside).unwrap().collect();
+        assert_eq!(there.len(), 1);
+        assert_eq!(fs::read(outside.join("rootCA.new")).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn what_root_makes_in_another_s_directory_is_that_one_s_at_once() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let me = fs::metadata(dir.path()).unwrap().uid();
+        let owner = if me == 0 { 4_000 } else { me };
+        chown(dir.path(), Some(owner), None).unwrap();
+        let ca = dir.path().join("ca");
+        open(&ca).unwrap();
+        for made in [&ca, &ca.join(KEY), &ca.join(CERTIFICATE)] {
+            assert_eq!(fs::metadata(made).unwrap().uid(), owner);
+        }
+    }
+
+    #[test]
+    fn a_pipe_or_something_endless_in_a_file_s_place_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca");
+        open(&ca).unwrap();
+        let key = ca.join(KEY);
+        fs::remove_file(&key).unwrap();
+        nix::unistd::mkfifo(&key, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(open(&ca), Err(TlsError::Damaged(_))));
+        fs::remove_file(&key).unwrap();
+        symlink("/dev/zero", &key).unwrap();
+        assert!(matches!(open(&ca), Err(TlsError::Damaged(_))));
+        fs::remove_file(&key).unwrap();
+        fs::File::create(&key).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(open(&ca), Err(TlsError::Damaged(_))));
     }
 }

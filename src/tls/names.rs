@@ -12,17 +12,23 @@ pub struct Names {
 }
 
 impl Names {
+    /// An address that is written where a name belongs is an address: browsers do not look for it
+    /// among the names.
     pub fn new(
         dns: impl IntoIterator<Item = String>,
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
-        Self {
-            dns: dns
-                .into_iter()
-                .map(|name| name.to_ascii_lowercase())
-                .collect(),
+        let mut names = Self {
+            dns: BTreeSet::new(),
             addresses: addresses.into_iter().collect(),
+        };
+        for name in dns {
+            match name.parse() {
+                Ok(address) => names.addresses.insert(address),
+                Err(_) => names.dns.insert(name.to_ascii_lowercase()),
+            };
         }
+        names
     }
 
     pub fn dns(&self) -> impl Iterator<Item = &str> {
@@ -65,5 +71,18 @@ impl fmt::Display for Names {
         let all = self.dns.iter().cloned();
         let all = all.chain(self.addresses.iter().map(IpAddr::to_string));
         f.write_str(&all.collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_among_the_names_is_an_address() {
+        let written = ["192.0.2.10", "Thon.Example.org"].map(str::to_owned);
+        let names = Names::new(written, ["::1".parse().unwrap()]);
+        assert_eq!(names.to_string(), "thon.example.org, 192.0.2.10, ::1");
+        assert_eq!(names.addresses().count(), 2);
     }
 }

@@ -1,13 +1,10 @@
 //! A certificate of somebody else's, from a pair of PEM files.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -17,10 +14,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use sha2::{Digest as _, Sha256};
 
+use crate::tls::bounded;
 use crate::tls::renewal::Validity;
-
-/// A chain with a key of the longest kind takes a tenth of it.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Longer chains are a mistake, and every handshake would carry them.
 const CHAIN_MAX: usize = 10;
@@ -130,30 +125,20 @@ fn unusable(path: &Path, reason: String) -> Unusable {
     }
 }
 
-/// With the mode. A pipe in the file's place must not stop whoever opens it.
+/// With the mode.
 fn read(path: &Path) -> Result<(Vec<u8>, u32), Unusable> {
-    let failed = |error: io::Error| Unusable {
-        is_forbidden: error.kind() == io::ErrorKind::PermissionDenied,
-        ..unusable(path, format!("it cannot be read: {error}"))
-    };
-    let file = File::options()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    if !meta.is_file() {
-        return Err(unusable(path, "it is no file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let reason = format!("it is larger than {FILE_BYTES_MAX} bytes");
-        return Err(unusable(path, reason));
-    }
-    Ok((bytes, meta.permissions().mode()))
+    bounded::read(path).map_err(|error| {
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        // What is not the system's word has a sentence of its own.
+        let reason = match error.raw_os_error() {
+            Some(_) => format!("it cannot be read: {error}"),
+            None => error.to_string(),
+        };
+        Unusable {
+            is_forbidden,
+            ..unusable(path, reason)
+        }
+    })
 }
 
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -147,3 +147,50 @@ fn settings_are_written_as_variables_for_their_owner_only() {
         "{text}"
     );
 }
+
+/// In a directory that everybody may write to, somebody else may have left one for root.
+#[test]
+fn another_account_s_file_in_the_current_directory_is_refused() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let desk = Desk::with("groups: {red: [alice]}");
+    let path = desk.dir.path().join("thon.yaml");
+    if fs::metadata(&path).unwrap().uid() != 0 {
+        // Without root nothing can be given away; what is one's own is taken.
+        let output = desk.thon(&["config", "validate"]);
+        assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+        return;
+    }
+    // Root has a file of its own in the usual place on some hosts: look at a place without one.
+    let none = desk.dir.path().join("none").display().to_string();
+    let validate = |sudo: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_thon"));
+        command.env_clear().env("CONFIGURATION_DIRECTORY", &none);
+        command.env("SUDO_UID", sudo).args(["config", "validate"]);
+        command.current_dir(desk.dir.path()).output().unwrap()
+    };
+    assert_eq!(validate("").status.code(), Some(0));
+    chown(&path, Some(4_001), None).unwrap();
+    let refused = validate("");
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(talk(&refused).contains("belongs to another account"));
+    assert_eq!(validate("4002").status.code(), Some(64));
+    assert_eq!(validate("4001").status.code(), Some(0));
+    let named = desk.thon(&["config", "validate", "--config", "thon.yaml"]);
+    assert_eq!(named.status.code(), Some(0));
+}
+
+#[test]
+fn a_pipe_in_a_usual_place_is_refused_and_not_waited_for() {
+    let desk = Desk::with("");
+    let path = desk.dir.path().join("thon.yaml");
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_thon"))
+        .env_clear()
+        .env("CONFIGURATION_DIRECTORY", desk.dir.path())
+        .args(["config", "validate"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(talk(&output).contains("it is no file"), "{}", talk(&output));
+}

@@ -1,14 +1,13 @@
 //! The settings file of an organizer who has none yet.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
 };
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use nix::fcntl::OFlag;
 use nix::unistd::Gid;
 
 use crate::config::Vars;
@@ -73,13 +72,15 @@ fn write(path: &Path) -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     }
     let temporary = path.with_extension("yaml.new");
+    // Left by one that was killed, or put there by somebody whose directory root writes into.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        // Root may write into somebody's directory here.
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(&temporary)?;
     file.write_all(CONTENTS.as_bytes())?;
     file.sync_all()?;
@@ -123,7 +124,7 @@ mod tests {
         let theirs = dir.path().join("theirs");
         fs::write(&theirs, "precious").unwrap();
         std::os::unix::fs::symlink(&theirs, dir.path().join("thon.yaml.new")).unwrap();
-        assert!(write(&dir.path().join("thon.yaml")).is_err());
+        write(&dir.path().join("thon.yaml")).unwrap();
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
     }
 }

@@ -1,7 +1,7 @@
 //! Puts files where the service finds them: all of a file or nothing, also while it is in use.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub(super) fn program() -> anyhow::Result<bool> {
 /// One that differs may have somebody's changes in it: it is kept beside the new one.
 pub(super) fn unit() -> anyhow::Result<Placed> {
     let path = Path::new(service::UNIT_PATH);
-    let there = fs::read(path).ok();
+    let there = contents(path);
     let mut kept = None;
     if let Some(there) = there.filter(|there| there != service::UNIT.as_bytes()) {
         let aside = path.with_extension("service.before");
@@ -40,6 +40,12 @@ pub(super) fn unit() -> anyhow::Result<Placed> {
     }
     let is_changed = put(path, service::UNIT.as_bytes(), 0o644)?;
     Ok(Placed { is_changed, kept })
+}
+
+/// Of a file, also behind a link; anything else holds nothing that is worth keeping.
+fn contents(path: &Path) -> Option<Vec<u8>> {
+    let is_file = fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    is_file.then(|| fs::read(path).ok()).flatten()
 }
 
 /// Says whether it had to be written.
@@ -53,17 +59,18 @@ pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<bool> 
 }
 
 fn is_there(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
-    let mut file = match File::open(path) {
+    let meta = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        file => file?,
+        meta => meta?,
     };
-    let meta = file.metadata()?;
-    if meta.permissions().mode() & 0o7777 != mode || meta.len() != bytes.len() as u64 {
+    // What a link leads to, or a pipe, is nobody's program.
+    if !meta.is_file()
+        || meta.permissions().mode() & 0o7777 != mode
+        || meta.len() != bytes.len() as u64
+    {
         return Ok(false);
     }
-    let mut there = Vec::new();
-    file.read_to_end(&mut there)?;
-    Ok(there == bytes)
+    Ok(fs::read(path)? == bytes)
 }
 
 /// A program that runs cannot be written to, but its name can be given to another file.
@@ -103,7 +110,32 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     use super::*;
+
+    #[test]
+    fn a_link_or_a_pipe_in_the_file_s_place_is_replaced_and_a_directory_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, theirs) = (dir.path().join("thon"), dir.path().join("theirs"));
+        put(&theirs, b"one", 0o755).unwrap();
+        symlink(&theirs, &path).unwrap();
+        assert!(put(&path, b"one", 0o755).unwrap());
+        assert!(path.symlink_metadata().unwrap().is_file());
+        fs::remove_file(&path).unwrap();
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert_eq!(contents(&path), None);
+        assert!(put(&path, b"two", 0o755).unwrap());
+        assert_eq!(fs::read(&theirs).unwrap(), b"one");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(put(&path, b"two", 0o755).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn a_file_is_written_once_and_replaced_as_a_whole() {
