@@ -165,6 +165,28 @@ async fn what_is_wanted_of_an_instance_is_changed_call_by_call() {
 }
 
 #[tokio::test]
+async fn what_is_being_removed_is_brought_back_by_a_launch_and_nothing_else() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    let path = "/api/instances/red/alice";
+    house.world.fake.set_down(true);
+    for _ in 0..2 {
+        let removed = ask(&router, Method::DELETE, path, "").await;
+        assert_eq!(removed.status, 202);
+    }
+    for action in ["start", "resume", "stop", "pause", "restart", "recreate"] {
+        let page = post(&router, &format!("{path}/{action}"), "").await;
+        assert_eq!(page.status, 409, "{action}");
+        assert_eq!(page.json()["error"]["code"], "conflict", "{action}");
+        assert_eq!(get(&router, path).await.json()["desired"], "removed");
+    }
+    let launched = post(&router, "/api/launch", r#"{"group": "red"}"#).await;
+    assert_eq!(launched.json()["started"], json!(["red/alice"]));
+    house.world.fake.set_down(false);
+    eventually(&router, path, "ready").await;
+}
+
+#[tokio::test]
 async fn a_link_is_shown_when_it_is_made_and_never_again() {
     let house = House::launched(&EVERYBODY).await;
     let router = control(&house);

@@ -58,12 +58,22 @@ impl House {
 
     /// Takes a participant's instance away; the participant stays.
     pub(crate) async fn remove(&self, user: &str) {
-        let user = who(user);
-        let wanted = self.control.want(&user, Desired::Removed, Actor::Control);
+        let owner = who(user);
+        let wanted = self.control.want(&owner, Desired::Removed, Actor::Control);
         wanted.await.unwrap();
-        while self.control.instance(&user).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.gone(user).await;
+    }
+
+    /// Waits until nothing is left of a participant's instance but their files.
+    pub(crate) async fn gone(&self, user: &str) {
+        let user = who(user);
+        let gone = async {
+            while self.control.instance(&user).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let gone = tokio::time::timeout(PATIENCE, gone).await;
+        gone.expect("the instance goes");
     }
 
     async fn is_settled(&self) -> bool {
