@@ -139,9 +139,9 @@ impl Control {
                     Ok::<_, Error>(owners)
                 })
             })
-            .await?;
+            .await;
         self.nudge();
-        Ok(owners)
+        owners
     }
 
     async fn change_instance(
@@ -166,9 +166,10 @@ impl Control {
                     Ok::<_, Error>(instance)
                 })
             })
-            .await?;
+            .await;
+        // Also after a failure: it may be written down, and only not in force yet.
         self.nudge();
-        Ok(self.with_activity(changed))
+        Ok(self.with_activity(changed?))
     }
 
     /// Whoever waits for the runtime is told so; the record says nothing of it, since nothing was
