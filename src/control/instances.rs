@@ -104,7 +104,7 @@ impl Control {
         if instance.access != Access::Password {
             return Err(Error::Conflict(format!(
                 "the instance of {user} has access `{}`: nobody needs a password",
-                word(instance.access)
+                instance.access
             )));
         }
         let entry = AuditEntry::done(Timestamp::now(), actor, "instance.password.show", user);
@@ -203,12 +203,4 @@ fn still_wanted(instance: &Instance) -> Result<(), Error> {
         )));
     }
     Ok(())
-}
-
-fn word(access: Access) -> &'static str {
-    match access {
-        Access::Open => "open",
-        Access::Owner => "owner",
-        Access::Password => "password",
-    }
 }
