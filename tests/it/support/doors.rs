@@ -132,7 +132,6 @@ impl House {
                 store_path: "thon.redb".into(),
                 public_url: Box::new(|| "https://thon.example".to_owned()),
                 admin_url: Box::new(|| "https://thon.example:8100".to_owned()),
-                runtime: "fake".to_owned(),
                 ca: Some(CaView {
                     path: "rootCA.pem".into(),
                     sha256: "AB:CD".to_owned(),
