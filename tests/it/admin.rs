@@ -1,7 +1,6 @@
 //! The organizers' door: what each call does, and how it refuses.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +12,7 @@ use thon::domain::instance::Desired;
 
 use crate::support::doors::{House, Page, call, who};
 use crate::support::sources::{agree, routes, section, text};
-use crate::support::world::PATIENCE;
+use crate::support::world::until;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -40,13 +39,10 @@ async fn post(router: &Router, path: &str, body: &str) -> Page {
 
 /// An accepted change happens in its own time.
 async fn eventually(router: &Router, path: &str, state: &str) {
-    let waiting = async {
-        while get(router, path).await.json()["state"] != state {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{path} is not {state}");
+    until(state, async || {
+        get(router, path).await.json()["state"] == state
+    })
+    .await;
 }
 
 /// Every call of the control API, from its router's source.
