@@ -43,8 +43,6 @@ pub struct Facts {
     /// another one in the middle of an event.
     pub public_url: Box<dyn Fn() -> String + Send + Sync>,
     pub admin_url: Box<dyn Fn() -> String + Send + Sync>,
-    /// The name of what runs the instances: `docker`.
-    pub runtime: String,
     /// The appliance's own authority; `None` when it has none.
     pub ca: Option<CaView>,
     /// Listeners come and go with the bridges that they are bound to.

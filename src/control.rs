@@ -137,6 +137,11 @@ impl Control {
         self.publisher.table()
     }
 
+    /// What runs the instances.
+    pub fn runtime_name(&self) -> &'static str {
+        self.runtime.name()
+    }
+
     /// The instances' network, as soon as there is one and whenever it comes back.
     pub fn network(&self) -> watch::Receiver<Option<Network>> {
         self.network.subscribe()

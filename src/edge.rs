@@ -75,7 +75,6 @@ pub struct Door {
 /// A listener that accepts; dropping it changes nothing.
 #[derive(Debug)]
 pub struct Listening {
-    closed: CancellationToken,
     admission: Arc<Admission>,
     pub place: Place,
 }
@@ -167,15 +166,9 @@ impl Edge {
             admission: Arc::clone(&admission),
             service,
         });
-        let closed = self.shared.close.child_token();
-        self.shared
-            .tasks
-            .spawn(acceptor.run(bound.socket, closed.clone()));
-        Listening {
-            closed,
-            admission,
-            place,
-        }
+        let closed = self.shared.close.clone();
+        self.shared.tasks.spawn(acceptor.run(bound.socket, closed));
+        Listening { admission, place }
     }
 
     /// Stops accepting, lets requests in flight finish until `deadline` has passed, then cuts what is
@@ -206,11 +199,6 @@ impl Edge {
 }
 
 impl Listening {
-    /// Stops accepting; open connections go on.
-    pub fn close(&self) {
-        self.closed.cancel();
-    }
-
     pub fn open_connections(&self) -> usize {
         self.admission.open()
     }

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::time::Instant;
 
 pub use activity::{Activity, OpenSocket, Place};
 pub use route::{Route, State, Target};
@@ -45,6 +46,16 @@ impl Table {
         self.sessions.get(token)
     }
 
+    /// Whose visit this is: the session of a token, if it lives. It counts as used.
+    pub fn visit(&self, token: &TokenHash, now: Instant) -> Option<Arc<LiveSession>> {
+        let session = self.session(token)?;
+        if session.has_ended(now) {
+            return None;
+        }
+        session.touch(now);
+        Some(Arc::clone(session))
+    }
+
     pub fn routes(&self) -> &Arc<HashMap<String, Arc<Route>>> {
         &self.routes
     }
@@ -74,5 +85,29 @@ impl TableHandle {
 
     pub fn publish(&self, table: Table) {
         self.0.store(Arc::new(table));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::session::IDLE_MAX;
+
+    #[test]
+    fn a_visit_keeps_a_session_alive_and_wakes_none_that_has_ended() {
+        let met = Instant::now();
+        let day = IDLE_MAX.unsigned_abs();
+        let id = "0123456789abcdef".parse().unwrap();
+        let user = "red/alice".parse().unwrap();
+        let live = Arc::new(LiveSession::new(id, user, Duration::ZERO, met));
+        let sessions = HashMap::from([([1; 32], live)]);
+        let table = Table::new(Arc::default(), Arc::new(sessions));
+        assert!(table.visit(&[2; 32], met).is_none());
+        assert!(table.visit(&[1; 32], met + day).is_some());
+        assert!(table.visit(&[1; 32], met + 2 * day).is_some());
+        assert!(table.visit(&[1; 32], met + 4 * day).is_none());
+        assert!(table.session(&[1; 32]).unwrap().has_ended(met + 4 * day));
     }
 }

@@ -19,14 +19,15 @@ use crate::domain::secret::Secret;
 /// included. Nothing here deletes a volume.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
+    /// As people know it: `docker`.
+    fn name(&self) -> &'static str;
+
     /// Makes what every instance needs (the network) and says where it is.
     async fn prepare(&self) -> Result<Network, RuntimeError>;
 
-    /// Is the image here? A missing one is `Refused` at `create`, with the next step in words.
-    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError>;
-
     /// Makes the container with its volumes and files, not started. The name is derived from
-    /// instance and generation: one that exists already is found, not made twice.
+    /// instance and generation: one that exists already is found, not made twice. An image that is
+    /// not here is `Refused`, with the next step in words.
     async fn create(&self, spec: &InstanceSpec) -> Result<Container, RuntimeError>;
 
     /// Starts it; one that runs is left alone.

@@ -123,11 +123,11 @@ impl Appliance {
         give_up_root(config)?;
         ground::check(config)?;
         // Both are looked at before either is written.
-        records::look(config)?;
+        let looked = records::look(config)?;
         let issuer = Issuer::open(config, early, Timestamp::now());
         let issuer = issuer.map_err(ground::authority_trouble)?;
         let issuer = Arc::new(issuer);
-        let store = records::open(config, records::new_identity)?;
+        let store = records::open(config, looked, records::new_identity)?;
         clock::tell(issuer.authority.validity(), &store, Timestamp::now());
         let runtime = runtime(store.identity());
         let table = TableHandle::default();

@@ -30,7 +30,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::id::ApplianceId;
 use crate::domain::secret::Secret;
 
-pub use examine::{Examined, examine};
+pub use examine::{Examined, Looked, examine};
 
 /// Audit entries kept; the oldest makes room.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
@@ -81,7 +81,22 @@ impl Store {
     /// Opens the file, or makes it with mode 0600 in a directory with mode 0700. `fresh` is
     /// who the appliance is if the store is new.
     pub fn open(path: &Path, fresh: impl FnOnce() -> Identity) -> Result<Self, StoreError> {
-        Self::ready(Source::File(path.to_owned()), fresh)
+        Self::open_looked(Self::look(path)?, fresh)
+    }
+
+    /// Reads all of the file and changes nothing: opening a damaged one could change it, or panic.
+    pub fn look(path: &Path) -> Result<Looked, StoreError> {
+        examine::look(path)
+    }
+
+    /// `open`, for whoever has something to do between the look and the first write.
+    pub fn open_looked(
+        looked: Looked,
+        fresh: impl FnOnce() -> Identity,
+    ) -> Result<Self, StoreError> {
+        looked.examined.schema.map(migrate::known).transpose()?;
+        source::prepare(&looked)?;
+        Self::ready(Source::File(looked.path), fresh)
     }
 
     /// A store that is gone with the process.

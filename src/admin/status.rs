@@ -24,7 +24,7 @@ pub(super) async fn show(State(state): State<AdminState>) -> Result<Json<Status>
         admin_url: (facts.admin_url)(),
         listeners: (facts.listeners)(),
         health: HealthView::new(state.control.health()),
-        runtime: facts.runtime.clone(),
+        runtime: state.control.runtime_name().to_owned(),
         instances: instances.map(|status| facts.instance(status)).collect(),
     }))
 }

@@ -31,7 +31,12 @@ pub fn invite_code() -> Secret {
     Secret::new(URL_SAFE_NO_PAD.encode(random::<18>()))
 }
 
-/// Sixteen hexadecimal digits for an identifier. Identifiers are not secrets.
+/// What an identifier is made of. Identifiers are not secrets.
+pub fn id_bits() -> u64 {
+    u64::from_le_bytes(random())
+}
+
+/// Sixteen hexadecimal digits for an identifier.
 pub fn random_id() -> String {
     hex(&random::<8>())
 }

@@ -52,6 +52,9 @@ impl Control {
             Desired::Stopped => "instance.stop",
         };
         self.change_instance(user, actor, action, move |_, instance, _| {
+            if desired != Desired::Removed {
+                still_wanted(instance)?;
+            }
             instance.desired = desired;
             // Whoever stops it and starts it a day later asked for no restart.
             instance.restart &= desired == Desired::Running;
@@ -69,6 +72,7 @@ impl Control {
         let (access, subnet) = (self.settings.access, self.settings.subnet);
         let strangers = self.strangers.lock().clone();
         let edit = move |tx: &Change, instance: &mut Instance, now| {
+            still_wanted(instance)?;
             instance.desired = Desired::Running;
             instance.image = image;
             instance.access = access;
@@ -85,6 +89,7 @@ impl Control {
     /// Stops the editor and starts it again, in the same container.
     pub async fn restart(&self, user: &UserRef, actor: Actor) -> Result<InstanceStatus, Error> {
         self.change_instance(user, actor, "instance.restart", |_, instance, _| {
+            still_wanted(instance)?;
             instance.desired = Desired::Running;
             instance.restart = true;
             instance.observed.failures = 0;
@@ -99,7 +104,7 @@ impl Control {
         if instance.access != Access::Password {
             return Err(Error::Conflict(format!(
                 "the instance of {user} has access `{}`: nobody needs a password",
-                word(instance.access)
+                instance.access
             )));
         }
         let entry = AuditEntry::done(Timestamp::now(), actor, "instance.password.show", user);
@@ -134,9 +139,9 @@ impl Control {
                     Ok::<_, Error>(owners)
                 })
             })
-            .await?;
+            .await;
         self.nudge();
-        Ok(owners)
+        owners
     }
 
     async fn change_instance(
@@ -161,9 +166,10 @@ impl Control {
                     Ok::<_, Error>(instance)
                 })
             })
-            .await?;
+            .await;
+        // Also after a failure: it may be written down, and only not in force yet.
         self.nudge();
-        Ok(self.with_activity(changed))
+        Ok(self.with_activity(changed?))
     }
 
     /// Whoever waits for the runtime is told so; the record says nothing of it, since nothing was
@@ -188,10 +194,13 @@ pub(super) fn next_generation(instance: &mut Instance, now: Timestamp) {
     instance.observed = Observed::pending(now);
 }
 
-fn word(access: Access) -> &'static str {
-    match access {
-        Access::Open => "open",
-        Access::Owner => "owner",
-        Access::Password => "password",
+/// What an organizer removes is not brought back by whoever it belongs to. A launch makes it anew.
+fn still_wanted(instance: &Instance) -> Result<(), Error> {
+    if instance.desired == Desired::Removed {
+        return Err(Error::Conflict(format!(
+            "the instance of {} is being removed: an organizer can launch it anew, with the same files",
+            instance.owner
+        )));
     }
+    Ok(())
 }

@@ -111,11 +111,8 @@ impl Control {
 
 fn mint(tx: &Change, user: UserRef, now: Timestamp) -> Result<NewInvite, Error> {
     let code = token::invite_code();
-    let id = token::random_id()
-        .parse()
-        .map_err(|_| Error::Internal("a fresh id was not one".to_owned()))?;
     let invite = Invite {
-        id,
+        id: InviteId::from_bits(token::id_bits()),
         user,
         created_at: now,
         last_used_at: None,

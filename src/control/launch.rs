@@ -74,11 +74,13 @@ impl Control {
                 launching.all(&users)
             })
         });
-        let launched = launched.await?;
+        let launched = launched.await;
+        // Also after a failure: it may be written down, and only not in force yet.
+        self.nudge();
+        let launched = launched?;
         for left in &launched.left {
             tracing::warn!(user = %left.user, "not launched: {}", left.reason);
         }
-        self.nudge();
         Ok(launched)
     }
 

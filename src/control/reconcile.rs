@@ -5,6 +5,8 @@
 
 mod listener;
 mod perform;
+mod ready;
+mod record;
 mod working;
 
 use std::collections::HashSet;
@@ -312,7 +314,7 @@ impl Control {
         }
         self.note(move |tx| {
             for (instance, observed) in &seen {
-                perform::put_seen(tx, instance, observed)?;
+                record::put_seen(tx, instance, observed)?;
             }
             Ok(())
         })

@@ -67,13 +67,7 @@ impl Control {
 
     /// The session that a cookie's token stands for, if it lives; counts as a visit.
     pub fn session(&self, token: &str, now: Instant) -> Option<Arc<LiveSession>> {
-        let table = self.table().load();
-        let session = table.session(&token::hash(token))?;
-        if session.has_ended(now) {
-            return None;
-        }
-        session.touch(now);
-        Some(Arc::clone(session))
+        self.table().load().visit(&token::hash(token), now)
     }
 
     /// A participant's sessions, newest first.
@@ -254,17 +248,15 @@ fn redeem(store: &Store, key: &str, browser: &Browser, now: Timestamp) -> Result
         invite.last_used_at = Some(now);
         tx.put(key, &invite)?;
         let token = token::session_token();
-        let session = new_session(&invite, browser, now)?;
+        let session = new_session(&invite, browser, now);
         tx.put(&token::hex(&token::hash(token.expose())), &session)?;
         Ok(SignedIn { token, session })
     })
 }
 
-fn new_session(invite: &Invite, browser: &Browser, now: Timestamp) -> Result<Session, Error> {
-    Ok(Session {
-        id: token::random_id()
-            .parse()
-            .map_err(|_| Error::Internal("a fresh id was not one".to_owned()))?,
+fn new_session(invite: &Invite, browser: &Browser, now: Timestamp) -> Session {
+    Session {
+        id: SessionId::from_bits(token::id_bits()),
         user: invite.user.clone(),
         invite: invite.id.clone(),
         created_at: now,
@@ -275,7 +267,7 @@ fn new_session(invite: &Invite, browser: &Browser, now: Timestamp) -> Result<Ses
             .filter(|c| !c.is_control())
             .take(AGENT_CHARS_MAX)
             .collect(),
-    })
+    }
 }
 
 fn make_room(tx: &Change, invite: &InviteId) -> Result<(), StoreError> {

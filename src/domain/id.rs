@@ -130,6 +130,19 @@ identifier!(
     UserName,
     parse_name
 );
+/// Sixteen hexadecimal digits, which no bits fail to make.
+macro_rules! numbered {
+    ($($name:ident),*) => {
+        $(impl $name {
+            pub fn from_bits(bits: u64) -> Self {
+                Self(format!("{bits:016x}"))
+            }
+        })*
+    };
+}
+
+numbered!(ApplianceId, InstanceId, InviteId, SessionId, WorkspaceId);
+
 identifier!(
     /// An instance, for as long as it exists; its containers come and go.
     InstanceId,
@@ -238,6 +251,14 @@ mod tests {
     fn a_bad_name_comes_with_a_cleaned_up_one() {
         let error = "Team A!".parse::<UserName>().unwrap_err();
         assert!(error.to_string().contains("`team-a`"), "{error}");
+    }
+
+    #[test]
+    fn an_identifier_of_any_bits_can_be_read_again() {
+        for bits in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let id = InstanceId::from_bits(bits);
+            assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::domain::workspace::Mount;
 /// The port that the editor listens on inside its container.
 pub const EDITOR_PORT: u16 = 8443;
 
+/// The editor's own session cookie.
+pub const EDITOR_COOKIE: &str = "code-server-session";
+
 /// Who may open an editor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

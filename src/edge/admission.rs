@@ -1,12 +1,14 @@
 //! `Admission`: counts a listener's open connections, in total and per peer address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::domain::network::host_of;
 
 /// A flood must not fill the log as well.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ impl Admission {
 
     /// `address` is `None` on a unix socket.
     pub(super) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Full> {
-        let address = address.map(counted_as);
+        let address = address.map(host_of);
         let mut open = self.open.lock();
         if open.total >= self.open_max {
             return Err(Full::Listener);
@@ -96,14 +98,6 @@ impl Drop for Ticket {
                 open.by_address.remove(&address);
             }
         }
-    }
-}
-
-/// An IPv6 host has a whole /64 to speak from, so that is what counts as one address.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

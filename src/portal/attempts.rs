@@ -1,10 +1,12 @@
 //! How often an address has tried codes that nobody has: a fixed window, bounded in memory.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+
+use crate::domain::network::host_of;
 
 /// Unknown codes from one address in a window before the answer is 429.
 const FAILURES_MAX: u32 = 60;
@@ -34,7 +36,7 @@ impl Attempts {
             window.started_at = now;
             window.failures.clear();
         }
-        let mut key = peer.map(network);
+        let mut key = peer.map(host_of);
         if window.failures.len() >= ADDRESSES_MAX && !window.failures.contains_key(&key) {
             key = None;
         }
@@ -49,17 +51,6 @@ impl Attempts {
 
 #[derive(Debug)]
 pub(super) struct TooMany;
-
-/// One host has a whole /64 of IPv6 addresses to choose from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let prefix = u128::from(v6) & (u128::MAX << 64);
-            Ipv6Addr::from(prefix).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -87,11 +78,13 @@ mod tests {
 
     #[test]
     fn a_host_with_many_addresses_counts_once() {
-        assert_eq!(
-            network(address("2001:db8::1")),
-            network(address("2001:db8::ffff:1"))
-        );
-        assert_eq!(network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        let attempts = Attempts::default();
+        for n in 0..FAILURES_MAX {
+            let peer = address(&format!("2001:db8::{n:x}"));
+            assert!(attempts.failed(Some(peer), at(0)).is_ok());
+        }
+        let next = Some(address("2001:db8::ffff:1"));
+        assert!(attempts.failed(next, at(0)).is_err());
     }
 
     #[test]

@@ -13,9 +13,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::access::Entry;
-use super::sandbox::EDITOR_COOKIE;
 use super::visit::Visit;
 use crate::auth::cookie;
+use crate::domain::instance::EDITOR_COOKIE;
 
 const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 

@@ -13,10 +13,8 @@ use pingora::{ErrorType, OrErr as _, Result};
 use super::access::Entry;
 use super::visit::Visit;
 use crate::auth::cookie;
+use crate::domain::instance::EDITOR_COOKIE;
 use crate::edge::Peer;
-
-/// The editor's own session cookie.
-pub(super) const EDITOR_COOKIE: &str = "code-server-session";
 
 /// Headers by which a client could speak in a proxy's name or change what the method is.
 const DROPPED: [&str; 6] = [

@@ -26,12 +26,7 @@ pub(super) fn session(
         .get_all(COOKIE)
         .iter()
         .find_map(|header| cookie::find(header.as_bytes()))?;
-    let session = table.session(&token::hash(value))?;
-    if session.has_ended(now) {
-        return None;
-    }
-    session.touch(now);
-    Some(Arc::clone(session))
+    table.visit(&token::hash(value), now)
 }
 
 pub(super) fn ask(

@@ -106,12 +106,12 @@ impl Docker {
 
 #[async_trait]
 impl Runtime for Docker {
-    async fn prepare(&self) -> Result<Network, RuntimeError> {
-        network::prepare(&self.client, &self.settings).await
+    fn name(&self) -> &'static str {
+        "docker"
     }
 
-    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
-        observe::has_image(&self.client, self.settings.deadlines.call, image).await
+    async fn prepare(&self) -> Result<Network, RuntimeError> {
+        network::prepare(&self.client, &self.settings).await
     }
 
     async fn create(&self, spec: &InstanceSpec) -> Result<Container, RuntimeError> {

@@ -215,17 +215,16 @@ impl Fake {
 
 #[async_trait]
 impl Runtime for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
     async fn prepare(&self) -> Result<Network, RuntimeError> {
         self.enter(Operation::Prepare, "").await?;
         Ok(Network {
             subnet: self.subnet,
             gateway: self.subnet.gateway(),
         })
-    }
-
-    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
-        self.enter(Operation::HasImage, image).await?;
-        Ok(self.shared.world.lock().has_image(image))
     }
 
     async fn create(&self, spec: &InstanceSpec) -> Result<Container, RuntimeError> {

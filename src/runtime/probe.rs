@@ -9,13 +9,13 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::domain::instance::EDITOR_COOKIE;
 use crate::domain::secret::Secret;
 use crate::runtime::RuntimeError;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// The workbench page is some 10 kB.
 const BODY_BYTES_MAX: usize = 1 << 20;
-const COOKIE_NAME: &str = "code-server-session";
 
 /// `/healthz` says that it listens; `/` makes it load the workbench, which takes most of a second
 /// that the first visitor would wait.
@@ -105,7 +105,7 @@ fn request(
         .header(header::CONNECTION, "close")
         .header(header::ACCEPT, "text/html");
     if let Some(cookie) = cookie {
-        let mut value = HeaderValue::from_str(&format!("{COOKIE_NAME}={}", encoded(cookie)))
+        let mut value = HeaderValue::from_str(&format!("{EDITOR_COOKIE}={}", encoded(cookie)))
             .map_err(|error| RuntimeError::Refused(error.to_string()))?;
         value.set_sensitive(true);
         request = request.header(header::COOKIE, value);

@@ -100,7 +100,6 @@ impl Parts<'_> {
             store_path: self.config.store_path(),
             public_url: Box::new(move || public.url()),
             admin_url: Box::new(move || admin.url()),
-            runtime: "docker".to_owned(),
             ca: self.issuer.is_own().then(|| ca_view(authority)),
             listeners: Box::new(move || listeners.list()),
             ready: Box::new(move || control.ready()),

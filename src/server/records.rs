@@ -7,25 +7,24 @@ use crate::auth::token;
 use crate::config::Config;
 use crate::server::trouble::Trouble;
 use crate::server::{catalogue as code, ground};
-use crate::store::{Examined, Identity, Store, StoreError, examine};
+use crate::store::{Examined, Identity, Looked, Store, StoreError};
 
-/// A copy is looked at before the file itself is opened: opening a damaged one could change it, or
-/// panic.
-pub(super) fn look(config: &Config) -> Result<(), Trouble> {
+/// Before anything is written, here or elsewhere.
+pub(super) fn look(config: &Config) -> Result<Looked, Trouble> {
     let path = config.store_path();
-    match examine(&path) {
-        Ok(seen) if seen.is_newer() => Err(newer(&path, &seen)),
-        Err(error @ StoreError::Refused(_)) => Err(trouble(config, &error)),
-        // None yet, or too large for a look: opening it says more.
-        Ok(_) | Err(_) => Ok(()),
+    let looked = Store::look(&path).map_err(|error| trouble(config, &error))?;
+    if looked.examined.is_newer() {
+        return Err(newer(&path, &looked.examined));
     }
+    Ok(looked)
 }
 
 pub(super) fn open(
     config: &Config,
+    looked: Looked,
     fresh: impl FnOnce() -> Identity,
 ) -> Result<Arc<Store>, Trouble> {
-    let opened = Store::open(&config.store_path(), fresh);
+    let opened = Store::open_looked(looked, fresh);
     let store = opened.map_err(|error| trouble(config, &error))?;
     Ok(Arc::new(store))
 }

@@ -1,21 +1,19 @@
-//! Looks into a store's file without changing or locking it: a copy in memory is opened instead.
+//! Looks into a store's file without changing it: what redb writes meanwhile stays in memory.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend as _, TableError};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
 use crate::domain::audit::AuditEntry;
-use crate::store::StoreError;
+use crate::store::overlay::Overlay;
 use crate::store::schema::{AUDIT, META, VERSION};
-
-/// A store that is larger is not read into memory for a look.
-const COPY_BYTES_MAX: u64 = 256 << 20;
+use crate::store::source::in_words;
+use crate::store::{StoreError, migrate};
 
 /// What a file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,79 +29,105 @@ impl Examined {
     pub fn is_newer(&self) -> bool {
         self.schema.is_some_and(|schema| schema > VERSION)
     }
-}
 
-/// `Refused` says that the file is damaged, or is no store.
-pub fn examine(path: &Path) -> Result<Examined, StoreError> {
-    let bytes = copy(path)?;
-    if bytes.is_empty() {
-        return Ok(Examined::default());
+    pub(super) fn older(&self) -> Option<u32> {
+        self.schema.filter(|schema| *schema < VERSION)
     }
-    let refused = |error: &dyn ToString| {
-        let why = error.to_string();
-        StoreError::Refused(format!("{} cannot be read: {why}", path.display()))
-    };
-    let backend = InMemoryBackend::new();
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    backend
-        .set_len(length)
-        .and_then(|()| backend.write(0, &bytes))
-        .map_err(StoreError::failed)?;
-    drop(bytes);
-    let db = Database::builder()
-        // Without it, redb trusts what it reads and panics on what cannot be.
-        .set_check_integrity_on_open(true)
-        .create_with_backend(backend)
-        .map_err(|error| refused(&error))?;
-    look(&db).map_err(|error| refused(&error))
 }
 
-fn copy(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let failed = |error: std::io::Error| {
-        StoreError::Failed(format!("{} cannot be read: {error}", path.display()))
+/// A file that was found whole, or is not there yet.
+#[derive(Debug)]
+pub struct Looked {
+    pub(super) path: PathBuf,
+    pub examined: Examined,
+}
+
+/// A visitor's look: nobody is kept from opening the file meanwhile. `Refused` says that it is damaged,
+/// or is no store.
+pub fn examine(path: &Path) -> Result<Examined, StoreError> {
+    // The look may be root's, and the directory another account's: no link is followed.
+    match open(path, OFlag::O_NOFOLLOW)? {
+        Some(file) => through(path, file),
+        None => Ok(Examined::default()),
+    }
+}
+
+/// The look of whoever opens it next.
+pub(super) fn look(path: &Path) -> Result<Looked, StoreError> {
+    let examined = match open(path, OFlag::empty())? {
+        Some(file) => {
+            file.try_lock_shared().map_err(|error| match error {
+                TryLockError::WouldBlock => StoreError::InUse(path.to_owned()),
+                TryLockError::Error(error) => in_words(path, error.into()),
+            })?;
+            through(path, file)?
+        }
+        None => Examined::default(),
     };
-    // The look may be root's, and the directory another account's: no link is followed, and nothing
-    // is waited for that never ends.
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    Ok(Looked {
+        path: path.to_owned(),
+        examined,
+    })
+}
+
+fn open(path: &Path, flags: OFlag) -> Result<Option<File>, StoreError> {
+    let failed = |error: io::Error| in_words(path, error.into());
+    // Nothing is waited for that never ends, such as a pipe.
+    let flags = flags | OFlag::O_NONBLOCK;
     let opened = File::options()
         .read(true)
         .custom_flags(flags.bits())
         .open(path);
-    let file = opened.map_err(failed)?;
+    let file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(StoreError::Refused(format!(
-            "{} is no file",
-            path.display()
-        )));
+        let no_file = format!("{} is no file", path.display());
+        return Err(StoreError::Refused(no_file));
     }
-    let mut bytes = Vec::new();
-    let read = file.take(COPY_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(failed)?;
-    if bytes.len() as u64 > COPY_BYTES_MAX {
-        let mib = COPY_BYTES_MAX >> 20;
-        let too_large = format!("{} is larger than {mib} MiB", path.display());
-        return Err(StoreError::Failed(too_large));
-    }
-    Ok(bytes)
+    Ok(Some(file))
 }
 
-fn look(db: &Database) -> Result<Examined, StoreError> {
+fn through(path: &Path, file: File) -> Result<Examined, StoreError> {
+    let failed = |error: io::Error| in_words(path, error.into());
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Ok(Examined::default());
+    }
+    let overlay = Overlay::new(file).map_err(failed)?;
+    let db = Database::builder()
+        // Damage anywhere is found here. Without it, redb trusts what it reads and panics on what
+        // cannot be.
+        .set_check_integrity_on_open(true)
+        .create_with_backend(overlay)
+        .map_err(|error| in_words(path, error))?;
+    read(&db)
+}
+
+fn read(db: &Database) -> Result<Examined, StoreError> {
+    let strange = |error: TableError| StoreError::Refused(format!("no store of ours: {error}"));
     let tx = db.begin_read().map_err(StoreError::failed)?;
     let schema = match tx.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Examined::default()),
         table => {
-            let table = table.map_err(StoreError::failed)?;
+            let table = table.map_err(strange)?;
             let written = table.get("schema").map_err(StoreError::failed)?;
-            written.and_then(|text| text.value().parse().ok())
+            let number = written.map(|text| migrate::number(text.value()));
+            number.transpose()?
         }
     };
-    let audit = tx.open_table(AUDIT).map_err(StoreError::failed)?;
-    let newest = audit.last().map_err(StoreError::failed)?;
-    // A newer version's entry may have another shape.
-    let newest_entry = newest.and_then(|(_, value)| {
-        let entry: Option<AuditEntry> = serde_json::from_slice(value.value()).ok();
-        entry.map(|entry| entry.at)
-    });
+    let newest_entry = match tx.open_table(AUDIT) {
+        Err(TableError::TableDoesNotExist(_)) => None,
+        audit => {
+            let audit = audit.map_err(strange)?;
+            let newest = audit.last().map_err(StoreError::failed)?;
+            // A newer version's entry may have another shape.
+            newest.and_then(|(_, value)| {
+                let entry: Option<AuditEntry> = serde_json::from_slice(value.value()).ok();
+                entry.map(|entry| entry.at)
+            })
+        }
+    };
     Ok(Examined {
         schema,
         newest_entry,
@@ -128,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_changes_nothing_and_needs_no_lock() {
+    fn a_look_changes_nothing_and_keeps_nobody_out() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thon.redb");
         written(&path);
@@ -140,6 +164,9 @@ mod tests {
         assert!(std::fs::read(&path).unwrap() == before, "it was changed");
         std::fs::write(&path, "").unwrap();
         assert_eq!(examine(&path).unwrap(), Examined::default());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(examine(&path).unwrap(), Examined::default());
+        assert!(!path.exists());
     }
 
     #[test]
@@ -168,5 +195,19 @@ mod tests {
             // Damage in a page that nothing refers to is none. What counts is that nothing panics.
             drop(examine(&path));
         }
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("thon.redb");
+        written(&path);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(examine(&link), Err(StoreError::Failed(_))));
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(examine(&pipe), Err(StoreError::Refused(_))));
+        assert!(matches!(look(&pipe), Err(StoreError::Refused(_))));
     }
 }

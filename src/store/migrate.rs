@@ -2,9 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use crate::domain::address::Lease;
 use crate::domain::id::{UserRef, WorkspaceId};
@@ -20,7 +18,8 @@ pub(super) fn to_current(
 ) -> Result<Identity, StoreError> {
     let tx = db.begin_write().map_err(StoreError::failed)?;
     let found = get(&tx, "schema")?;
-    let found = found.as_deref().map(known).transpose()?;
+    let found = found.as_deref().map(number).transpose()?;
+    let found = found.map(known).transpose()?;
     // Reading a table that nobody made is an error in redb, so all of them are made here.
     for table in TABLES {
         tx.open_table(*table).map_err(StoreError::failed)?;
@@ -39,33 +38,26 @@ pub(super) fn to_current(
     Ok(identity)
 }
 
-/// The schema of a store that is only looked at; `None` if it is new.
-pub(super) fn known_version(db: &Database) -> Result<Option<u32>, StoreError> {
-    let tx = db.begin_read().map_err(StoreError::failed)?;
-    let table = match tx.open_table(META) {
-        Ok(table) => table,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(StoreError::Refused(format!("no store of ours: {error}"))),
-    };
-    let found = table.get("schema").map_err(StoreError::failed)?;
-    found.map(|text| known(text.value())).transpose()
-}
-
-fn known(text: &str) -> Result<u32, StoreError> {
-    let version: u32 = text.parse().map_err(|_| {
-        StoreError::Refused(format!(
-            "the store's schema is `{text}`, which is no number"
-        ))
-    })?;
-    match version {
-        1..=VERSION => Ok(version),
-        0 => Err(StoreError::Refused(
+/// The number of a schema, whether this version knows it or not.
+pub(super) fn number(text: &str) -> Result<u32, StoreError> {
+    match text.parse() {
+        Ok(0) => Err(StoreError::Refused(
             "the store has schema 0, which never was".to_owned(),
         )),
-        newer => Err(StoreError::Refused(format!(
-            "the store has schema {newer}, and this version knows {VERSION}: start the version that wrote it, or a later one"
+        Ok(version) => Ok(version),
+        Err(_) => Err(StoreError::Refused(format!(
+            "the store's schema is `{text}`, which is no number"
         ))),
     }
+}
+
+pub(super) fn known(version: u32) -> Result<u32, StoreError> {
+    if version > VERSION {
+        return Err(StoreError::Refused(format!(
+            "the store has schema {version}, and this version knows {VERSION}: start the version that wrote it, or a later one"
+        )));
+    }
+    Ok(version)
 }
 
 /// Leases and owners become records of their own. What stands in a record that cannot be read is

@@ -1,16 +1,14 @@
 //! Where the records are: a file or a backend, and how it is opened without harm.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, StorageBackend};
 
-use crate::store::overlay::Overlay;
-use crate::store::schema::VERSION;
-use crate::store::{StoreError, migrate};
+use crate::store::{Looked, StoreError};
 
 type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
@@ -26,25 +24,7 @@ impl Source {
         }))
     }
 
-    /// For the first time: a file that cannot be used is refused before anything is written to it,
-    /// and one of an older version is copied before it is changed.
     pub(super) fn open_first(&self) -> Result<Database, StoreError> {
-        if let Self::File(path) = self {
-            let unprepared = |error: io::Error| {
-                StoreError::Failed(format!("cannot prepare {}: {error}", path.display()))
-            };
-            prepare_dir(path).map_err(unprepared)?;
-            if let Some(older) = look(path)? {
-                keep_copy(path, older).map_err(|error| {
-                    StoreError::Failed(format!(
-                        "no copy of {} could be made before it is changed: {error}",
-                        path.display()
-                    ))
-                })?;
-            }
-            make_whole(path).map_err(|error| in_words(path, error))?;
-            restrict(path).map_err(unprepared)?;
-        }
         self.open(Database::create)
     }
 
@@ -69,7 +49,27 @@ impl Source {
     }
 }
 
-fn in_words(path: &Path, error: DatabaseError) -> StoreError {
+/// What comes before the first opening: one of an older version is copied before it is changed, and one
+/// that is not there yet is made.
+pub(super) fn prepare(looked: &Looked) -> Result<(), StoreError> {
+    let path = looked.path.as_path();
+    let unprepared = |error: io::Error| {
+        StoreError::Failed(format!("cannot prepare {}: {error}", path.display()))
+    };
+    prepare_dir(path).map_err(unprepared)?;
+    if let Some(older) = looked.examined.older() {
+        keep_copy(path, older).map_err(|error| {
+            StoreError::Failed(format!(
+                "no copy of {} could be made before it is changed: {error}",
+                path.display()
+            ))
+        })?;
+    }
+    make_whole(path).map_err(|error| in_words(path, error))?;
+    restrict(path).map_err(unprepared)
+}
+
+pub(super) fn in_words(path: &Path, error: DatabaseError) -> StoreError {
     let file = path.display();
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
@@ -86,34 +86,9 @@ fn in_words(path: &Path, error: DatabaseError) -> StoreError {
             StoreError::Failed(format!("cannot open {file}: {error}"))
         }
         other => StoreError::Refused(format!(
-            "{file} is damaged or no store of ours ({other}): put a copy of it back"
+            "{file} cannot be read: it is damaged or no store of ours ({other})"
         )),
     }
-}
-
-/// Looks at the file without a change to it. Says its schema if that is an older one; everything
-/// that cannot be used is an error.
-fn look(path: &Path) -> Result<Option<u32>, StoreError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(in_words(path, error.into())),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(in_words(path, error.into())),
-    }
-    let overlay = Overlay::new(file).map_err(|error| in_words(path, error.into()))?;
-    if overlay.len().is_ok_and(|len| len == 0) {
-        return Ok(None);
-    }
-    // Damage anywhere is found here; redb may panic on it later.
-    let db = Database::builder()
-        .set_check_integrity_on_open(true)
-        .create_with_backend(overlay)
-        .map_err(|error| in_words(path, error))?;
-    Ok(migrate::known_version(&db)?.filter(|version| *version < VERSION))
 }
 
 /// `thon.redb.v1` and so on: what an older program can start from again.

@@ -98,6 +98,17 @@ impl House {
         running
     }
 
+    /// What the status says of the records: a code, or nothing if all is well.
+    fn store_health(&self) -> String {
+        let output = self.ended("$thon status --json");
+        assert!(output.status.success());
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let parts = status["health"]["parts"].as_array().unwrap();
+        let store = parts.iter().find(|part| part["name"] == "store");
+        let code = store.and_then(|store| store["code"].as_str());
+        code.unwrap_or_default().to_owned()
+    }
+
     async fn lived(&self) {
         drop(self.running("exec $thon run").await);
         fs::remove_file(self.path("log")).unwrap();
@@ -376,8 +387,19 @@ async fn a_disk_that_fills_up_while_it_runs_takes_no_doors_away() {
     let talk = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(talk.starts_with("error: "), "{talk}");
     assert!(!talk.contains("panicked"), "{talk}");
-    // It answers all the same, and a look is no change.
-    assert!(house.ended("$thon status").status.success());
+    // It answers all the same, a look is no change, and says what is wrong.
+    assert_eq!(house.store_health(), "THN-STORE-01");
     fs::remove_file(format!("{state}/filler")).unwrap();
-    assert!(house.ended("$thon status").status.success());
+    // Nobody starts it again.
+    until(SOON, async || {
+        let output = house.ended("$thon invites rotate red/alice");
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(talk)
+    })
+    .await;
+    until(SOON, async || {
+        let health = house.store_health();
+        health.is_empty().then_some(()).ok_or(health)
+    })
+    .await;
 }

@@ -1,7 +1,6 @@
 //! The organizers' door: what each call does, and how it refuses.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +12,7 @@ use thon::domain::instance::Desired;
 
 use crate::support::doors::{House, Page, call, who};
 use crate::support::sources::{agree, routes, section, text};
-use crate::support::world::PATIENCE;
+use crate::support::world::until;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -40,13 +39,10 @@ async fn post(router: &Router, path: &str, body: &str) -> Page {
 
 /// An accepted change happens in its own time.
 async fn eventually(router: &Router, path: &str, state: &str) {
-    let waiting = async {
-        while get(router, path).await.json()["state"] != state {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{path} is not {state}");
+    until(state, async || {
+        get(router, path).await.json()["state"] == state
+    })
+    .await;
 }
 
 /// Every call of the control API, from its router's source.
@@ -165,6 +161,28 @@ async fn what_is_wanted_of_an_instance_is_changed_call_by_call() {
 }
 
 #[tokio::test]
+async fn what_is_being_removed_is_brought_back_by_a_launch_and_nothing_else() {
+    let house = House::launched(&EVERYBODY).await;
+    let router = control(&house);
+    let path = "/api/instances/red/alice";
+    house.world.fake.set_down(true);
+    for _ in 0..2 {
+        let removed = ask(&router, Method::DELETE, path, "").await;
+        assert_eq!(removed.status, 202);
+    }
+    for action in ["start", "resume", "stop", "pause", "restart", "recreate"] {
+        let page = post(&router, &format!("{path}/{action}"), "").await;
+        assert_eq!(page.status, 409, "{action}");
+        assert_eq!(page.json()["error"]["code"], "conflict", "{action}");
+        assert_eq!(get(&router, path).await.json()["desired"], "removed");
+    }
+    let launched = post(&router, "/api/launch", r#"{"group": "red"}"#).await;
+    assert_eq!(launched.json()["started"], json!(["red/alice"]));
+    house.world.fake.set_down(false);
+    eventually(&router, path, "ready").await;
+}
+
+#[tokio::test]
 async fn a_link_is_shown_when_it_is_made_and_never_again() {
     let house = House::launched(&EVERYBODY).await;
     let router = control(&house);
@@ -273,7 +291,10 @@ async fn status_tells_what_is_wrong_and_health_only_that_something_is() {
     let status: api::Status =
         serde_json::from_str(&get(&router, "/api/status").await.text).unwrap();
     assert_eq!(status.health.status, api::Verdict::Degraded);
-    assert_eq!(status.instances.len(), 2);
+    assert_eq!(
+        (status.instances.len(), status.runtime.as_str()),
+        (2, "fake")
+    );
     let health = get(&public_admin_router(house.admin(None)), "/health").await;
     assert_eq!(health.json(), json!({"status": "degraded"}));
 }

@@ -261,6 +261,24 @@ async fn a_stopped_editor_is_started_by_its_owner() {
 }
 
 #[tokio::test]
+async fn an_editor_that_an_organizer_removes_is_not_started_again_by_its_owner() {
+    let house = House::launched(&EVERYBODY).await;
+    let mut browser = house.signed_in("red/alice").await;
+    let alice = who("red/alice");
+    house.world.fake.set_down(true);
+    let removed = house
+        .control
+        .want(&alice, Desired::Removed, Actor::Control)
+        .await;
+    removed.unwrap();
+    let page = browser.submit("/me/instance/start", "").await;
+    assert_eq!(page.status, 409);
+    assert!(page.text.contains("is being removed"), "{}", page.text);
+    house.world.fake.set_down(false);
+    house.gone("red/alice").await;
+}
+
+#[tokio::test]
 async fn who_has_no_instance_yet_is_told_and_who_is_signed_out_gets_nothing() {
     let house = House::launched(&EVERYBODY).await;
     house.remove("red/alice").await;

@@ -16,7 +16,7 @@ use thon::domain::workspace::Mount;
 use thon::runtime::fake::{Operation, Step};
 use thon::runtime::{Runtime, RuntimeError};
 
-use crate::support::world::{PATIENCE, World};
+use crate::support::world::{PATIENCE, World, until};
 
 const ALICE: &str = "red/alice";
 const BOB: &str = "red/bob";
@@ -32,17 +32,13 @@ async fn want(world: &World, user: &str, desired: Desired) {
 
 async fn gone(world: &World, user: &str) {
     let user = user.parse().unwrap();
-    let waiting = async {
-        while !matches!(
+    until("the record goes", async || {
+        matches!(
             world.control.instance(&user).await,
             Err(Error::Missing { .. })
-        ) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("the record goes");
+        )
+    })
+    .await;
 }
 
 fn health(world: &World, part: &str) -> Option<Health> {
@@ -135,12 +131,10 @@ async fn a_container_removed_by_hand_comes_back_with_its_files_and_its_address()
     let before = world.instance(ALICE).await;
     world.fake.write(VOLUME, "notes", "mine");
     world.fake.remove_by_hand(&before.id);
-    let waiting = async {
-        while world.instance(ALICE).await.generation == before.generation {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    until("a new generation", async || {
+        world.instance(ALICE).await.generation != before.generation
+    })
+    .await;
     world.until(&[ALICE], Phase::Ready).await;
     let after = world.instance(ALICE).await;
     assert_eq!(
@@ -161,25 +155,17 @@ async fn while_the_runtime_is_away_routes_serve_and_nothing_is_rewritten() {
     let before = world.instance(ALICE).await;
     world.fake.set_down(true);
     world.control.nudge();
-    let waiting = async {
-        while health(&world, "runtime").is_none_or(|health| health.is_ok()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("health says so");
+    until("health says so", async || {
+        health(&world, "runtime").is_some_and(|health| !health.is_ok())
+    })
+    .await;
     assert!(world.serves(ALICE));
     assert_eq!(world.instance(ALICE).await, before);
     world.fake.set_down(false);
-    let waiting = async {
-        while health(&world, "runtime") != Some(Health::Ok) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it comes back by itself");
+    until("it comes back by itself", async || {
+        health(&world, "runtime") == Some(Health::Ok)
+    })
+    .await;
     assert_eq!(world.instance(ALICE).await.generation, before.generation);
 }
 
@@ -200,27 +186,15 @@ async fn one_that_fails_stops_nobody_else_and_says_why() {
     let refused = RuntimeError::Refused("the disk is full".to_owned());
     world.fake.fail_next(Operation::Create, refused);
     world.launch().await;
-    let waiting = async {
-        loop {
-            let phases = [
-                world.instance(ALICE).await.observed,
-                world.instance(BOB).await.observed,
-            ];
-            let failed = phases
-                .iter()
-                .filter(|seen| seen.phase == Phase::Failed)
-                .count();
-            let ready = phases
-                .iter()
-                .filter(|seen| seen.phase == Phase::Ready)
-                .count();
-            if (failed, ready) == (1, 1) {
-                return phases.into_iter().find_map(|seen| seen.reason);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let reason = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    let mut reason = None;
+    until("one is ready and one has failed", async || {
+        let seen = [ALICE, BOB].map(|user| world.instance(user));
+        let seen = futures_util::future::join_all(seen).await;
+        let is = |phase| seen.iter().find(|one| one.observed.phase == phase);
+        reason = is(Phase::Failed).and_then(|one| one.observed.reason.clone());
+        is(Phase::Ready).is_some() && reason.is_some()
+    })
+    .await;
     assert_eq!(reason.as_deref(), Some("the disk is full"));
     // Somebody asks again: now, and not after the pause.
     for user in [ALICE, BOB] {
@@ -254,14 +228,7 @@ async fn restart_ends_the_editor_once_and_keeps_its_container() {
         .restart(&ALICE.parse().unwrap(), Actor::Control)
         .await
         .unwrap();
-    let waiting = async {
-        while world.instance(ALICE).await.restart {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it happens");
+    until("it happens", async || !world.instance(ALICE).await.restart).await;
     world.until(&[ALICE], Phase::Ready).await;
     assert_eq!(
         world.instance(ALICE).await.observed.container,
@@ -284,14 +251,7 @@ async fn restart_does_not_wait_for_an_editor_that_hangs_while_it_starts() {
     world.until(&[ALICE], Phase::Starting).await;
     let alice = ALICE.parse().unwrap();
     world.control.restart(&alice, Actor::Control).await.unwrap();
-    let waiting = async {
-        while !stopped_once(&world) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it is stopped");
+    until("it is stopped", async || stopped_once(&world)).await;
     world.fake.set_answering(true);
     world.until(&[ALICE], Phase::Ready).await;
     assert!(stopped_once(&world), "and only once");

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use thon::domain::instance::{Access, Phase};
 use thon::edge::Limits;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::client::{AT_ONCE, Socket, Wire, get, open_socket, read_head, send, within};
@@ -202,7 +202,8 @@ async fn a_stuck_socket_is_cut_as_fast_as_a_quiet_one() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = Front::start().await;
     let route = front.serve("red/alice", Access::Open, silent.local_addr().unwrap());
-    let mut wire = front.wire().await;
+    // Byte by byte without a call of the system's for each of them.
+    let mut wire = BufReader::new(front.wire().await);
     let hello = format!(
         "GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
@@ -298,7 +299,8 @@ async fn no_upgrade_is_lost_however_fast_the_editor_answers() {
 }
 
 async fn upgrade_and_echo(front: &Front, cookie: &str) -> std::io::Result<()> {
-    let mut wire = front.wire().await;
+    // Byte by byte without a call of the system's for each of them.
+    let mut wire = BufReader::new(front.wire().await);
     let hello = format!(
         "GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Cookie: {cookie}\r\n\r\n"

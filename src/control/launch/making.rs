@@ -84,7 +84,7 @@ impl Launching<'_> {
         ensure_user(self.tx, user, None, Source::Command, self.now)?;
         ensure_group(self.tx, &user.group, None, self.now)?;
         let instance = Instance {
-            id: fresh_id::<InstanceId>()?,
+            id: InstanceId::from_bits(token::id_bits()),
             owner: user.clone(),
             desired: Desired::Running,
             restart: false,
@@ -113,7 +113,7 @@ impl Launching<'_> {
     }
 
     fn make_workspace(&mut self, user: &UserRef) -> Result<WorkspaceId, Error> {
-        let id = fresh_id::<WorkspaceId>()?;
+        let id = WorkspaceId::from_bits(token::id_bits());
         let workspace = Workspace {
             files: mount("workspace", user, &id, self.settings, &self.taken),
             home: mount("home", user, &id, self.settings, &self.taken),
@@ -184,12 +184,6 @@ fn bind_path(dir: &Path, user: &UserRef) -> PathBuf {
 
 pub(super) fn volume_name(kind: &str, user: &UserRef) -> String {
     format!("thon-{kind}-{}-{}", user.group, user.user)
-}
-
-fn fresh_id<T: std::str::FromStr>() -> Result<T, Error> {
-    token::random_id()
-        .parse()
-        .map_err(|_| Error::Internal("a fresh id was not one".to_owned()))
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::control::instances::next_generation;
 use crate::control::plan::Action;
+use crate::control::reconcile::record::{overtaken, same_generation};
 use crate::control::{Control, Error, lease, spec};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{
@@ -14,19 +15,9 @@ use crate::domain::instance::{
 };
 use crate::domain::workspace::Workspace;
 use crate::runtime::RuntimeError;
-use crate::store::{Change, StoreError};
-
-/// An editor that does not answer for this long after its start has failed.
-const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// After a failure that could not be written down.
 const UNWRITTEN_PAUSE: Duration = Duration::from_secs(2);
-
-/// Between two looks at a container that starts.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Between two questions to an editor that does not answer yet.
-const ASK_EVERY: Duration = Duration::from_millis(150);
 
 impl Control {
     /// Does it and says whether it succeeded; a failure is on the instance's record in words, and
@@ -145,72 +136,6 @@ impl Control {
         Ok(container)
     }
 
-    /// Asks until the editor answers. Looks once a second whether the container still lives and is
-    /// still wanted: nobody waits for an editor that will never come.
-    async fn until_ready(
-        &self,
-        instance: &Instance,
-        container: &Container,
-    ) -> Result<Option<Container>, Error> {
-        let cookie = self.editor_cookie(instance);
-        let deadline = Instant::now() + READY_WITHIN;
-        while self.still_wanted(instance) {
-            let here = self.living(&container.id).await?;
-            let look_again = Instant::now() + LOOK_EVERY;
-            while Instant::now() < look_again {
-                match self.runtime.probe(&here, &cookie).await {
-                    Ok(()) => return Ok(Some(here)),
-                    Err(RuntimeError::Unavailable(_)) => sleep(ASK_EVERY).await,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if Instant::now() > deadline {
-                let seconds = READY_WITHIN.as_secs();
-                return Err(Error::Unavailable(format!(
-                    "the editor did not answer within {seconds} seconds"
-                )));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Also not wanted any more is this start when somebody asked for another one meanwhile.
-    fn still_wanted(&self, instance: &Instance) -> bool {
-        let current = self.publisher.instance(&instance.owner.to_string());
-        current.is_some_and(|current| {
-            current.id == instance.id
-                && current.generation == instance.generation
-                && current.desired == Desired::Running
-                && current.restart == instance.restart
-        })
-    }
-
-    /// The container as it is now; an error when it ended.
-    async fn living(&self, container: &str) -> Result<Container, Error> {
-        let here = self
-            .runtime
-            .inspect(container)
-            .await
-            .map_err(|error| match error {
-                RuntimeError::Missing => {
-                    Error::Conflict("its container was removed while it started".to_owned())
-                }
-                other => other.into(),
-            })?;
-        match here.state {
-            ContainerState::Exited {
-                out_of_memory: true,
-                ..
-            } => Err(Error::Conflict(
-                "the editor ran out of memory while it started".to_owned(),
-            )),
-            ContainerState::Exited { code, .. } => Err(Error::Conflict(format!(
-                "the editor ended with code {code} while it started"
-            ))),
-            _ => Ok(here),
-        }
-    }
-
     /// A paused container cannot hear that it should stop.
     async fn stop(&self, container: &str) -> Result<(), Error> {
         let paused = self.runtime.inspect(container).await?.state == ContainerState::Paused;
@@ -254,96 +179,4 @@ impl Control {
         })
         .await
     }
-
-    async fn saw(
-        &self,
-        instance: &Instance,
-        phase: Phase,
-        reason: Option<String>,
-    ) -> Result<(), Error> {
-        let seen = Observed {
-            phase,
-            reason,
-            failures: 0,
-            since: Timestamp::now(),
-            ..instance.observed.clone()
-        };
-        self.observe(instance, seen).await
-    }
-
-    async fn note_failure(&self, instance: &Instance, error: &Error) -> Result<(), Error> {
-        let key = instance.owner.to_string();
-        let current = self
-            .reading(move |view| Ok(view.get::<Instance>(&key)?))
-            .await?;
-        // That something failed which nobody wants any more is no news.
-        let Some(current) = current.filter(|current| current.desired == instance.desired) else {
-            return Ok(());
-        };
-        let before = current.observed;
-        // What will not work the next second either has a longer pause from the first failure on.
-        let failures = match error {
-            Error::Unavailable(_) => before.failures.saturating_add(1),
-            _ => before.failures.saturating_add(1).max(3),
-        };
-        let seen = Observed {
-            phase: Phase::Failed,
-            reason: Some(error.to_string()),
-            failures,
-            since: Timestamp::now(),
-            ..before
-        };
-        self.observe(instance, seen).await
-    }
-
-    async fn observe(&self, instance: &Instance, seen: Observed) -> Result<(), Error> {
-        let instance = instance.clone();
-        self.note(move |tx| put_observed(tx, &instance, &seen))
-            .await
-    }
-}
-
-/// Writes an observation into the record, unless the record has moved on to another generation.
-pub(super) fn put_observed(
-    tx: &Change,
-    instance: &Instance,
-    seen: &Observed,
-) -> Result<(), StoreError> {
-    if let Some(mut current) = same_generation(tx, instance)? {
-        current.observed = seen.clone();
-        // It answers: what was asked for before this attempt has happened, and nothing later.
-        if instance.restart && seen.phase == Phase::Ready {
-            current.restart = false;
-        }
-        tx.put(&current.owner.to_string(), &current)?;
-    }
-    Ok(())
-}
-
-/// Writes what a listing says. Everything else in the record may be newer than the listing.
-pub(super) fn put_seen(
-    tx: &Change,
-    instance: &Instance,
-    seen: &Observed,
-) -> Result<(), StoreError> {
-    if let Some(mut current) = same_generation(tx, instance)? {
-        current.observed.phase = seen.phase;
-        current.observed.reason.clone_from(&seen.reason);
-        current.observed.since = seen.since;
-        tx.put(&current.owner.to_string(), &current)?;
-    }
-    Ok(())
-}
-
-fn same_generation(tx: &Change, instance: &Instance) -> Result<Option<Instance>, StoreError> {
-    let current = tx.get::<Instance>(&instance.owner.to_string())?;
-    Ok(current
-        .filter(|current| current.id == instance.id && current.generation == instance.generation))
-}
-
-fn overtaken(instance: &Instance) -> Error {
-    Error::Conflict(format!(
-        "the instance of {} was changed meanwhile",
-        instance.owner
-    ))
 }

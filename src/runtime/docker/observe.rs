@@ -30,24 +30,6 @@ pub(super) fn filters(appliance: &ApplianceId) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), labels)])
 }
 
-pub(super) async fn has_image(
-    client: &Client,
-    deadline: Duration,
-    image: &str,
-) -> Result<bool, RuntimeError> {
-    let answer = client
-        .call(
-            deadline,
-            |api| async move { api.inspect_image(image).await },
-        )
-        .await;
-    match answer {
-        Ok(_) => Ok(true),
-        Err(failure) if failure.is_status(404) => Ok(false),
-        Err(failure) => Err(failure.into()),
-    }
-}
-
 /// All or an error: whoever took a part for the whole would remove what is missing from it.
 pub(super) async fn list(
     client: &Client,

@@ -9,7 +9,6 @@ use crate::runtime::RuntimeError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Create,
-    HasImage,
     HasVolume,
     List,
     Logs,

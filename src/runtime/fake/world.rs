@@ -42,10 +42,6 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn has_image(&self, image: &str) -> bool {
-        !self.missing_images.contains(image)
-    }
-
     pub(super) fn add_foreign_volume(&mut self, name: &str) {
         self.volumes.insert(name.to_owned(), Volume::default());
     }
@@ -80,7 +76,7 @@ impl World {
         &mut self,
         spec: &InstanceSpec,
     ) -> Result<(String, bool), RuntimeError> {
-        if !self.has_image(&spec.image) {
+        if self.missing_images.contains(&spec.image) {
             return Err(RuntimeError::Refused(format!(
                 "image {} is not on this host: run `thon up`",
                 spec.image

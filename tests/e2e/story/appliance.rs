@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use super::door::Door;
 use super::{machine, tell, until};
@@ -171,6 +172,13 @@ impl Appliance {
     /// A command of the organizer's.
     pub(crate) async fn thon(&self, arguments: &[&str]) -> Said {
         said(self.command(Path::new(PROGRAM)).args(arguments)).await
+    }
+
+    /// The same, beside whatever happens meanwhile.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> JoinHandle<Said> {
+        let mut command = self.command(Path::new(PROGRAM));
+        command.args(arguments);
+        tokio::spawn(async move { said(&mut command).await })
     }
 
     /// The program with these settings, started by another one, such as `setpriv`.

@@ -9,7 +9,7 @@ use thon::store::Store;
 
 use super::{ALICE, BOB, VOLUME, gone, health, want};
 use crate::support::disk::Disk;
-use crate::support::world::{PATIENCE, World, identity};
+use crate::support::world::{World, identity, until};
 
 fn open(disk: &Disk) -> Store {
     let disk = disk.clone();
@@ -17,14 +17,10 @@ fn open(disk: &Disk) -> Store {
 }
 
 async fn generation(world: &World, user: &str, generation: u64) {
-    let waiting = async {
-        while world.instance(user).await.generation != generation {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it is reached");
+    until("it is reached", async || {
+        world.instance(user).await.generation == generation
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -81,14 +77,10 @@ async fn addresses_of_containers_that_no_record_knows_are_given_to_nobody() {
     world.kill().await;
     world.restore(open(&empty));
     world.start_again();
-    let waiting = async {
-        while health(&world, "runtime").is_none_or(|health| health.is_ok()) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("they are reported");
+    until("they are reported", async || {
+        health(&world, "runtime").is_some_and(|health| !health.is_ok())
+    })
+    .await;
     world.launch().await;
     world.until(&[ALICE, BOB], Phase::Ready).await;
     let containers = world.fake.list().await.unwrap();
@@ -133,14 +125,7 @@ async fn with_another_range_what_runs_goes_on_and_recreate_gives_a_new_address()
     }
     assert_eq!(world.fake.volume(VOLUME).unwrap().files["notes"], "mine");
     assert_eq!(world.fake.list().await.unwrap().len(), 2);
-    let waiting = async {
-        while code(&world).is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("health is well again");
+    until("health is well again", async || code(&world).is_none()).await;
     want(&world, ALICE, Desired::Removed).await;
     gone(&world, ALICE).await;
     let leases = world.store.view().unwrap();

@@ -106,3 +106,25 @@ async fn while_the_disk_is_full_routes_serve_health_says_so_and_it_mends_by_itse
     assert_eq!(world.instance(USERS[0]).await.generation, 1);
     world.until(&USERS, Phase::Ready).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_failed_wakes_the_loop_which_mends_what_it_can() {
+    let disk = Disk::default();
+    let mut world = World::asleep(open(&disk).unwrap(), &USERS, |_| ());
+    world.start();
+    world.launch().await;
+    world.until(&USERS, Phase::Ready).await;
+    // Nothing else is about to wake it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let failed_at = tokio::time::Instant::now();
+    disk.fill_after(0);
+    let alice = USERS[0].parse().unwrap();
+    let by = thon::domain::audit::Actor::Control;
+    world.control.restart(&alice, by).await.unwrap_err();
+    disk.make_room();
+    while !store_health(&world).is_ok() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mended_in = failed_at.elapsed();
+    assert!(mended_in < Duration::from_secs(5), "{mended_in:?}");
+}

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +18,7 @@ use thon::domain::instance::{Desired, Phase};
 use thon::edge::Peer;
 use thon::portal::{Ca, Portal};
 
-use crate::support::world::{PATIENCE, World};
+use crate::support::world::{World, until};
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
 
@@ -47,23 +46,24 @@ impl House {
 
     /// Waits until every instance is what it is meant to be, or has failed.
     pub(crate) async fn settle(&self) {
-        let settled = async {
-            while !self.is_settled().await {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let settled = tokio::time::timeout(PATIENCE, settled).await;
-        settled.expect("the instances settle");
+        until("the instances settle", async || self.is_settled().await).await;
     }
 
     /// Takes a participant's instance away; the participant stays.
     pub(crate) async fn remove(&self, user: &str) {
-        let user = who(user);
-        let wanted = self.control.want(&user, Desired::Removed, Actor::Control);
+        let owner = who(user);
+        let wanted = self.control.want(&owner, Desired::Removed, Actor::Control);
         wanted.await.unwrap();
-        while self.control.instance(&user).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.gone(user).await;
+    }
+
+    /// Waits until nothing is left of a participant's instance but their files.
+    pub(crate) async fn gone(&self, user: &str) {
+        let user = who(user);
+        until("the instance goes", async || {
+            self.control.instance(&user).await.is_err()
+        })
+        .await;
     }
 
     async fn is_settled(&self) -> bool {
@@ -122,7 +122,6 @@ impl House {
                 store_path: "thon.redb".into(),
                 public_url: Box::new(|| "https://thon.example".to_owned()),
                 admin_url: Box::new(|| "https://thon.example:8100".to_owned()),
-                runtime: "fake".to_owned(),
                 ca: Some(CaView {
                     path: "rootCA.pem".into(),
                     sha256: "AB:CD".to_owned(),

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
@@ -284,17 +284,18 @@ pub(crate) async fn instant_upgrades() -> (SocketAddr, AbortOnDropHandle<()>) {
     (address, AbortOnDropHandle::new(task))
 }
 
-async fn echo_after_head(mut stream: TcpStream) -> std::io::Result<()> {
+async fn echo_after_head(stream: TcpStream) -> std::io::Result<()> {
     let hello =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut stream = BufReader::new(stream);
     stream.write_all(hello.as_bytes()).await?;
     read_to_end_of_head(&mut stream).await?;
-    let (mut read, mut write) = stream.split();
+    let (mut read, mut write) = tokio::io::split(stream);
     tokio::io::copy(&mut read, &mut write).await?;
     Ok(())
 }
 
-async fn read_to_end_of_head(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn read_to_end_of_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
         seen.push(stream.read_u8().await?);

@@ -153,6 +153,17 @@ impl Drop for World {
     }
 }
 
+/// Looks until it holds. `what` is told if it never does.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(held.is_ok(), "within {PATIENCE:?}: {what}");
+}
+
 pub(crate) fn identity() -> Identity {
     Identity {
         appliance: "00000000000000ff".parse().unwrap(),

@@ -71,7 +71,7 @@ fn room(dir: &Path, free: u64) -> Result<String, Trouble> {
     Ok(text)
 }
 
-/// A copy of them, in memory: nobody runs who could be asked, and the file stays as it is.
+/// Looked at without a change: nobody runs who could be asked.
 pub(super) fn records(config: &Config, now: Timestamp, findings: &mut Findings) {
     let path = config.store_path();
     if path.exists() {
