@@ -11,7 +11,6 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 
 use super::door::Door;
 use super::{machine, tell, until};
@@ -175,10 +174,14 @@ impl Appliance {
     }
 
     /// The same, beside whatever happens meanwhile.
-    pub(crate) fn begin(&self, arguments: &[&str]) -> JoinHandle<Said> {
-        let mut command = self.command(Path::new(PROGRAM));
-        command.args(arguments);
-        tokio::spawn(async move { said(&mut command).await })
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+        self.command(Path::new(PROGRAM))
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
     /// The program with these settings, started by another one, such as `setpriv`.

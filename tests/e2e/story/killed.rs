@@ -17,11 +17,12 @@ async fn killed_at_any_moment_of_a_launch_it_converges_on_one_container_each() {
         let mut appliance = Appliance::new(STAND_IN, "{red: [ana, ben, cleo, dan, eva, finn]}");
         appliance.run().await;
         let moment = Duration::from_millis(moment_ms);
-        let launch = appliance.begin(&["launch", "--no-wait"]);
+        let mut launch = appliance.begin(&["launch", "--no-wait"]);
         tokio::time::sleep(moment).await;
         appliance.kill().await;
         let made = containers(&appliance).len();
-        let was_accepted = launch.await.unwrap().code == Some(0);
+        let answered = tokio::time::timeout(SOON, launch.wait()).await;
+        let was_accepted = answered.expect("it ends").unwrap().success();
         appliance.run().await;
         if !was_accepted {
             // It may be written down all the same. Whoever had no answer asks again.
