@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::token;
 use crate::config::Config;
+use crate::domain::id::ApplianceId;
 use crate::server::trouble::Trouble;
 use crate::server::{catalogue as code, ground};
 use crate::store::{Examined, Identity, Looked, Store, StoreError};
@@ -31,12 +32,8 @@ pub(super) fn open(
 
 /// Who a new appliance is.
 pub(super) fn new_identity() -> Identity {
-    #[expect(clippy::expect_used, reason = "`random_id` makes what an id is")]
-    let appliance = token::random_id()
-        .parse()
-        .expect("sixteen hexadecimal digits");
     Identity {
-        appliance,
+        appliance: ApplianceId::from_bits(token::id_bits()),
         editor_key: token::editor_key(),
     }
 }
