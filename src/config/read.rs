@@ -90,7 +90,6 @@ fn open(path: &Path, found: &Found) -> io::Result<(File, Metadata)> {
     let file = options.read(true).open(path)?;
     let meta = file.metadata()?;
     match found {
-        Found::Named => {}
         Found::Usual | Found::Here(_) if !meta.is_file() => {
             return Err(io::Error::other("it is no file"));
         }
@@ -99,7 +98,7 @@ fn open(path: &Path, found: &Found) -> io::Result<(File, Metadata)> {
                 "it was found in the current directory and belongs to another account: name it with `--config` if it is meant",
             ));
         }
-        Found::Usual | Found::Here(_) => {}
+        _ => {}
     }
     Ok((file, meta))
 }
