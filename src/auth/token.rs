@@ -36,11 +36,6 @@ pub fn id_bits() -> u64 {
     u64::from_le_bytes(random())
 }
 
-/// Sixteen hexadecimal digits for an identifier.
-pub fn random_id() -> String {
-    hex(&random::<8>())
-}
-
 /// The key that an appliance derives its editors' passwords from, 256 bits.
 pub fn editor_key() -> Secret {
     Secret::new(hex(&random::<32>()))
@@ -84,7 +79,7 @@ mod tests {
         assert_eq!(session_token().expose().len(), 43);
         assert_eq!(invite_code().expose().len(), INVITE_CODE_LEN);
         assert_ne!(session_token(), session_token());
-        assert_eq!(random_id().len(), 16);
+        assert_ne!(id_bits(), id_bits());
     }
 
     #[test]

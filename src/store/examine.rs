@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableError};
 
@@ -45,8 +46,7 @@ pub struct Looked {
 /// A visitor's look: nobody is kept from opening the file meanwhile. `Refused` says that it is damaged,
 /// or is no store.
 pub fn examine(path: &Path) -> Result<Examined, StoreError> {
-    // The look may be root's, and the directory another account's: no link is followed.
-    match open(path, OFlag::O_NOFOLLOW)? {
+    match open(path)? {
         Some(file) => through(path, file),
         None => Ok(Examined::default()),
     }
@@ -54,7 +54,7 @@ pub fn examine(path: &Path) -> Result<Examined, StoreError> {
 
 /// The look of whoever opens it next.
 pub(super) fn look(path: &Path) -> Result<Looked, StoreError> {
-    let examined = match open(path, OFlag::empty())? {
+    let examined = match open(path)? {
         Some(file) => {
             file.try_lock_shared().map_err(|error| match error {
                 TryLockError::WouldBlock => StoreError::InUse(path.to_owned()),
@@ -70,16 +70,24 @@ pub(super) fn look(path: &Path) -> Result<Looked, StoreError> {
     })
 }
 
-fn open(path: &Path, flags: OFlag) -> Result<Option<File>, StoreError> {
+/// The look may be root's, and the directory another account's: no link is followed, and nothing is
+/// waited for that never ends, such as a pipe.
+fn open(path: &Path) -> Result<Option<File>, StoreError> {
     let failed = |error: io::Error| in_words(path, error.into());
-    // Nothing is waited for that never ends, such as a pipe.
-    let flags = flags | OFlag::O_NONBLOCK;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let opened = File::options()
         .read(true)
         .custom_flags(flags.bits())
         .open(path);
     let file = match opened {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            let link = format!(
+                "{} is a symbolic link: name the directory that it leads to as `state_dir`",
+                path.display()
+            );
+            return Err(StoreError::Refused(link));
+        }
         opened => opened.map_err(failed)?,
     };
     if !file.metadata().map_err(failed)?.is_file() {
@@ -204,7 +212,8 @@ mod tests {
         written(&path);
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(examine(&link), Err(StoreError::Failed(_))));
+        assert!(matches!(examine(&link), Err(StoreError::Refused(_))));
+        assert!(matches!(look(&link), Err(StoreError::Refused(_))));
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(examine(&pipe), Err(StoreError::Refused(_))));

@@ -112,6 +112,8 @@ fn write_into(fresh: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
         return Err(io::Error::other(swapped));
     }
     let owner = Owner::of(parent)?;
+    // First of all: what is left of it when we are killed can then be cleared by the owner.
+    owner.gets(&held)?;
     for (name, bytes) in files {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&held, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
@@ -119,7 +121,6 @@ fn write_into(fresh: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
         owner.gets(&file)?;
         file.sync_all()?;
     }
-    owner.gets(&held)?;
     held.sync_all()
 }
 
