@@ -27,7 +27,7 @@ pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
 
 const OPENING_AT_ONCE: usize = 64;
 
-/// About one upgrade in ten is lost.
+/// A lost upgrade is no rarity there.
 const TRIES_MAX: usize = 30;
 
 /// Of one source address; proxies may limit how many.
