@@ -131,7 +131,7 @@ impl ProxyHttp for Public {
                 return Ok(false);
             }
             Ok(Way::Portal) if self_test::is_asked(session) => {
-                self.test(session, context).await?;
+                Box::pin(self.test(session, context)).await?;
                 return Ok(true);
             }
             Ok(Way::Portal) => &self.portal,
