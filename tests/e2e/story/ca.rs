@@ -63,9 +63,6 @@ async fn a_browser_is_led_from_the_first_warning_to_ready_by_the_page_alone() {
     let browser = browser.reopened().await;
     browser.goto(&plain).await;
     verdict(&browser, "Not trusted yet").await;
-    drop(browser);
-    let name = command.rsplit_once("-n ").unwrap().1.split(' ').next();
-    std::fs::remove_file(format!("/tmp/{}.crt", name.unwrap())).unwrap();
 }
 
 /// As certbot writes it: whoever the appliance becomes cannot read it again.
