@@ -95,13 +95,13 @@ fn route(number: usize) -> Route {
         prefix: format!("/w/{}", owner(number)),
         instance: format!("{number:016x}").parse().expect("an id"),
         access: Access::Owner,
-        state: State::Serving(Target {
+        state: State::Serving(Arc::new(Target {
             address: address(number),
             container: format!("{number:064x}"),
             generation: 1,
             cookie: Secret::new("cookie"),
             withdrawn: CancellationToken::new(),
-        }),
+        })),
         activity: Arc::new(Activity::default()),
     }
 }

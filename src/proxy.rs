@@ -189,8 +189,8 @@ impl Public {
             is_websocket(session),
             &authority,
         );
-        context.record.owner = route.map(|route| route.owner.clone());
-        context.record.session = signed_in.as_ref().map(|session| session.id.clone());
+        context.record.route = route.cloned();
+        context.record.session.clone_from(&signed_in);
         let visitor = signed_in
             .as_ref()
             .map_or(Visitor::Anonymous, Visitor::Participant);
@@ -203,7 +203,7 @@ impl Public {
             });
         }
         route.activity.touch(Timestamp::now());
-        let target = serving(route, signed_in.is_some())?.clone();
+        let target = Arc::clone(serving(route, signed_in.is_some())?);
         Ok(Visit {
             target,
             _places: self.places(route)?,
@@ -234,7 +234,7 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 }
 
 /// What went wrong is for the owner's eyes.
-fn serving(route: &Route, is_owner: bool) -> Result<&Target, Refusal> {
+fn serving(route: &Route, is_owner: bool) -> Result<&Arc<Target>, Refusal> {
     match &route.state {
         State::Serving(target) => Ok(target),
         State::Waiting { phase, reason } => Err(Refusal::Waiting {

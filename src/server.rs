@@ -50,7 +50,7 @@ use listeners::{Register, Sockets, only_one};
 
 /// The appliance, until it is told to end.
 pub fn run(config: &Config, log: telemetry::Destination) -> anyhow::Result<()> {
-    telemetry::start(process::level(config.log_level), log);
+    let _log = telemetry::start(process::level(config.log_level), log);
     for warning in &config.warnings {
         tracing::warn!(config.key = %warning.key, "{warning}");
     }

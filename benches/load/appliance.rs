@@ -20,7 +20,7 @@ use thon::telemetry;
 use crate::process::until_bench_ends;
 
 pub(crate) fn run(origin: SocketAddr, directory: &Path) -> anyhow::Result<()> {
-    telemetry::start("info", telemetry::Destination::Stderr);
+    let _log = telemetry::start("info", telemetry::Destination::Stderr);
     // As `thon run` builds it.
     let workers = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -115,7 +115,7 @@ async fn launch_all(count: usize) -> anyhow::Result<f64> {
 
 /// In a process of its own: the appliance gives up root.
 pub(crate) fn run(count: usize, directory: &Path) -> anyhow::Result<()> {
-    telemetry::start("info", telemetry::Destination::Stderr);
+    let _log = telemetry::start("info", telemetry::Destination::Stderr);
     tokio::runtime::Runtime::new()?.block_on(async {
         let path = directory.join("thon.yaml");
         tokio::fs::write(&path, settings(count, directory)).await?;

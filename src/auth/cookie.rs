@@ -40,17 +40,23 @@ pub fn is_reserved(name: &str) -> bool {
     })
 }
 
-/// The header without our cookies and without `dropped`; empty when nothing is left.
-pub fn without_reserved(header: &str, dropped: &str) -> String {
-    let kept = pairs(header).filter(|(name, _)| !is_reserved(name) && *name != dropped);
-    let mut text = String::new();
-    for (name, value) in kept {
-        if !text.is_empty() {
-            text.push_str("; ");
+/// Adds the header's cookies to `list`, without ours and without `dropped`.
+pub fn push_others(list: &mut String, header: &str, dropped: &str) {
+    for (name, value) in pairs(header) {
+        if !is_reserved(name) && name != dropped {
+            push(list, name, value);
         }
-        text.extend([name, "=", value]);
     }
-    text
+}
+
+/// Adds one cookie to the value of a `Cookie` header.
+pub fn push(list: &mut String, name: &str, value: &str) {
+    if !list.is_empty() {
+        list.push_str("; ");
+    }
+    for part in [name, "=", value] {
+        list.push_str(part);
+    }
 }
 
 fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -76,7 +82,9 @@ mod tests {
 
     #[test]
     fn a_sandbox_never_sees_a_cookie_of_ours() {
-        let seen = without_reserved(
+        let mut seen = String::new();
+        push_others(
+            &mut seen,
             "a=1; __Host-thon=tok; __host-x=1; __Secure-y=2; code-server-session=z",
             "code-server-session",
         );

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use pingora::{Error, ErrorSource};
 use tokio::time::Instant;
 
-use crate::domain::id::{SessionId, UserRef};
+use crate::routing::{LiveSession, Route};
 
 /// What stands behind this word of a path may be an invite's code, which is a secret. The rest of a
 /// path is not; its query may be.
@@ -31,8 +31,8 @@ pub(super) struct Record {
     pub(super) method: Method,
     path: String,
     pub(super) status: Option<StatusCode>,
-    pub(super) owner: Option<UserRef>,
-    pub(super) session: Option<SessionId>,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) session: Option<Arc<LiveSession>>,
     pub(super) bytes_in: usize,
     pub(super) bytes_out: usize,
     error: Option<Arc<str>>,
@@ -48,7 +48,7 @@ impl Record {
             method: Method::GET,
             path: String::new(),
             status: None,
-            owner: None,
+            route: None,
             session: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -99,8 +99,8 @@ impl Drop for Record {
             http.method = beginning(self.method.as_str()),
             http.path = %self.path,
             http.status = self.status.map(|status| status.as_u16()),
-            route.owner = self.owner.as_ref().map(tracing::field::display),
-            session.id = self.session.as_ref().map(tracing::field::display),
+            route.owner = self.route.as_ref().map(|route| tracing::field::display(&route.owner)),
+            session.id = self.session.as_ref().map(|session| tracing::field::display(&session.id)),
             bytes.received = self.bytes_in,
             bytes.sent = self.bytes_out,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -132,6 +132,9 @@ fn shown(target: &str) -> Cow<'_, str> {
         return Cow::Owned(format!("{}/***", plain(public)));
     }
     let plain = plain(path);
+    if plain.len() <= PATH_CHARS_MAX {
+        return plain;
+    }
     match plain.char_indices().nth(PATH_CHARS_MAX) {
         Some((end, _)) => Cow::Owned(format!("{}…", plain.get(..end).unwrap_or_default())),
         None => plain,

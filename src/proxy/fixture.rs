@@ -26,13 +26,13 @@ pub(super) fn visit(entry: Entry, rest: &str) -> Visit {
             },
             activity: Arc::new(Activity::default()),
         }),
-        target: Target {
+        target: Arc::new(Target {
             address: "127.0.0.1:1".parse().unwrap(),
             container: "c".to_owned(),
             generation: 1,
             cookie: Secret::new("right"),
             withdrawn: CancellationToken::new(),
-        },
+        }),
         _places: [(); 2].map(|()| Arc::new(Activity::default()).enter(1).unwrap()),
         session: None,
         entry,

@@ -6,8 +6,8 @@
 //! participant's own.
 
 use http::header::{
-    ALT_SVC, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    SET_COOKIE, STRICT_TRANSPORT_SECURITY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ALT_SVC, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, UPGRADE,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -24,7 +24,7 @@ const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-work
 const EDITOR_WORKER: &str = "/_static/out/browser/serviceWorker.js";
 
 /// Policies and instructions for a whole origin, and what concerns one hop only.
-const DROPPED: [HeaderName; 17] = [
+static DROPPED: [HeaderName; 17] = [
     ALT_SVC,
     STRICT_TRANSPORT_SECURITY,
     SERVICE_WORKER_ALLOWED,
@@ -44,6 +44,11 @@ const DROPPED: [HeaderName; 17] = [
     HeaderName::from_static("use-as-dictionary"),
 ];
 
+// Pingora copies a name that it is given as `HeaderName`, and takes a literal as it is.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+const FRAMED_BY_US: HeaderValue = HeaderValue::from_static("frame-ancestors 'self'");
+
 /// Rewrites the head of a sandbox's response, a `101` as well.
 pub(super) fn confine(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
     for name in unwanted(&response.headers) {
@@ -58,17 +63,17 @@ pub(super) fn confine(response: &mut ResponseHeader, visit: &Visit) -> Result<()
     if path == EDITOR_WORKER {
         response.insert_header(SERVICE_WORKER_ALLOWED, format!("{}/", visit.route.prefix))?;
     }
-    response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    response.insert_header("X-Content-Type-Options", NOSNIFF)?;
     if response
         .headers
         .get(REFERRER_POLICY)
         .is_none_or(|policy| policy != "no-referrer")
     {
-        response.insert_header(REFERRER_POLICY, "same-origin")?;
+        response.insert_header("Referrer-Policy", SAME_ORIGIN)?;
     }
     // A second policy besides the sandbox's own; a page must satisfy both. Webviews are frames of the
     // same origin.
-    response.append_header(CONTENT_SECURITY_POLICY, "frame-ancestors 'self'")?;
+    response.append_header("Content-Security-Policy", FRAMED_BY_US)?;
     Ok(())
 }
 

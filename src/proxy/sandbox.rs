@@ -5,8 +5,9 @@
 //! is dropped and made anew, since code-server believes `Forwarded` and `X-Forwarded-Host` more than
 //! `Host`.
 
-use http::HeaderName;
-use http::header::{COOKIE, FORWARDED, HOST, HeaderValue};
+use http::header::{COOKIE, FORWARDED, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr as _, Result};
 
@@ -27,64 +28,93 @@ const DROPPED: [&str; 6] = [
 ];
 
 const FORWARDED_PREFIX: &str = "x-forwarded-";
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that may be put in: the map grows once at most.
+const ADDED: usize = 8;
 
 /// Turns the client's request into the editor's.
+///
+/// Names of headers lose their capitals: pingora would keep a second map for them, Node forgets them
+/// anyway, and HTTP/2 has none.
 pub(super) fn prepare(request: &mut RequestHeader, visit: &Visit, peer: Peer) -> Result<()> {
-    request.set_raw_path(visit.rest.as_bytes())?;
-    drop_claims(request);
-    request.insert_header(HOST, visit.authority.as_str())?;
-    request.insert_header("X-Forwarded-Host", visit.authority.as_str())?;
-    request.insert_header("X-Forwarded-Proto", visit.authority.scheme().as_str())?;
-    request.insert_header("X-Forwarded-Prefix", visit.route.prefix.as_str())?;
-    if let Some(address) = peer.0 {
-        request.insert_header("X-Forwarded-For", address.ip().to_string())?;
-    }
-    set_cookies(request, visit)
+    let blank = RequestHeader::build_no_case(Method::GET, b"/", Some(0))?;
+    let mut parts = Parts::from(std::mem::replace(request, blank));
+    let headers = &mut parts.headers;
+    headers
+        .try_reserve(ADDED)
+        .or_err(ErrorType::InvalidHTTPHeader, "too many headers")?;
+    drop_claims(headers);
+    tell_place(headers, visit, peer)?;
+    set_cookies(headers, visit)?;
+    *request = RequestHeader::from(parts);
+    request.set_raw_path(visit.rest.as_bytes())
 }
 
-fn drop_claims(request: &mut RequestHeader) {
-    let claims: Vec<HeaderName> = request
-        .headers
+/// Most requests claim nothing: looking at their few names is cheaper than looking each of ours up.
+fn drop_claims(headers: &mut HeaderMap) {
+    let is_claim = |name: &HeaderName| {
+        let text = name.as_str();
+        text.starts_with(FORWARDED_PREFIX) || DROPPED.contains(&text) || *name == FORWARDED
+    };
+    let claims: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            name.starts_with(FORWARDED_PREFIX) || DROPPED.contains(&name)
-        })
+        .filter(|name| is_claim(name))
         .cloned()
         .collect();
     for name in claims {
-        request.remove_header(&name);
+        headers.remove(&name);
     }
-    request.remove_header(&FORWARDED);
+}
+
+/// Where the visitor came from and what they asked for.
+fn tell_place(headers: &mut HeaderMap, visit: &Visit, peer: Peer) -> Result<()> {
+    let authority = visit.authority.as_str();
+    let host = match headers.get(HOST) {
+        Some(given) if given == authority => given.clone(),
+        _ => value(authority)?,
+    };
+    headers.insert(FORWARDED_HOST, host.clone());
+    headers.insert(HOST, host);
+    let scheme = visit.authority.scheme().as_str();
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(FORWARDED_PATH, value(&visit.route.prefix)?);
+    if let Some(address) = peer.0 {
+        headers.insert(FORWARDED_FOR, value(&address.ip().to_string())?);
+    }
+    Ok(())
+}
+
+fn value(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).or_err(ErrorType::InvalidHTTPHeader, "a value of ours")
 }
 
 /// Our cookies stay here. The editor's is ours to add when the visitor may have the editor; a visitor
 /// who signs in on the editor's own page keeps theirs.
-fn set_cookies(request: &mut RequestHeader, visit: &Visit) -> Result<()> {
+fn set_cookies(headers: &mut HeaderMap, visit: &Visit) -> Result<()> {
     let dropped = match visit.entry {
         Entry::Editor => EDITOR_COOKIE,
         Entry::Password => "",
     };
-    let mut cookies: Vec<String> = request
-        .headers
-        .get_all(COOKIE)
-        .iter()
-        .map(|header| {
-            cookie::without_reserved(&String::from_utf8_lossy(header.as_bytes()), dropped)
-        })
-        .filter(|kept| !kept.is_empty())
-        .collect();
-    if visit.entry == Entry::Editor {
-        cookies.push(format!("{EDITOR_COOKIE}={}", visit.target.cookie.expose()));
+    let mut cookies = String::new();
+    for header in headers.get_all(COOKIE) {
+        let header = String::from_utf8_lossy(header.as_bytes());
+        cookie::push_others(&mut cookies, &header, dropped);
     }
-    request.remove_header(&COOKIE);
+    if visit.entry == Entry::Editor {
+        cookie::push(&mut cookies, EDITOR_COOKIE, visit.target.cookie.expose());
+    }
     if cookies.is_empty() {
+        headers.remove(COOKIE);
         return Ok(());
     }
-    let mut value = HeaderValue::from_bytes(cookies.join("; ").as_bytes())
-        .or_err(ErrorType::InvalidHTTPHeader, "joining cookies")?;
+    let mut value =
+        HeaderValue::try_from(cookies).or_err(ErrorType::InvalidHTTPHeader, "joining cookies")?;
     value.set_sensitive(true);
-    request.insert_header(COOKIE, value)?;
+    headers.insert(COOKIE, value);
     Ok(())
 }
 

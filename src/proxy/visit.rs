@@ -20,7 +20,7 @@ const POOLED_TIMEOUT: Duration = Duration::from_secs(4);
 
 pub(super) struct Visit {
     pub(super) route: Arc<Route>,
-    pub(super) target: Target,
+    pub(super) target: Arc<Target>,
     pub(super) session: Option<Arc<LiveSession>>,
     pub(super) entry: Entry,
     pub(super) kind: Kind,

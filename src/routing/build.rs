@@ -132,13 +132,13 @@ fn state(
         }
         _ => CancellationToken::new(),
     };
-    State::Serving(Target {
+    State::Serving(Arc::new(Target {
         address,
         container: container.clone(),
         generation: instance.generation,
         cookie: cookie(instance),
         withdrawn,
-    })
+    }))
 }
 
 fn live(

@@ -25,7 +25,7 @@ pub struct Route {
 #[derive(Debug)]
 pub enum State {
     /// The editor answers here.
-    Serving(Target),
+    Serving(Arc<Target>),
     /// It does not; the words say why when there is something to say.
     Waiting {
         phase: Phase,

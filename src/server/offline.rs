@@ -90,7 +90,7 @@ fn foreground(
     report: &mut dyn Report,
 ) -> anyhow::Result<()> {
     // The terminal is for the links; `thon run` logs every request.
-    telemetry::start("warn", telemetry::Destination::Stderr);
+    let _log = telemetry::start("warn", telemetry::Destination::Stderr);
     let appliance = runtime.block_on(Appliance::start(config))?;
     let signal = runtime.spawn(shutdown::requested());
     let ready = report.ready(socket, Lives::Here);

@@ -164,13 +164,13 @@ impl Front {
         self.route(
             owner,
             access,
-            State::Serving(Target {
+            State::Serving(Arc::new(Target {
                 address,
                 container: format!("container of {owner}"),
                 generation,
                 cookie: Secret::new(EDITOR_COOKIE),
                 withdrawn: CancellationToken::new(),
-            }),
+            })),
         )
     }
 
