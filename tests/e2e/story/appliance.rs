@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -260,11 +261,13 @@ impl Appliance {
         if let Some(mut child) = self.child.take() {
             child.wait().await.unwrap();
         }
-        until(Duration::from_secs(5), async || {
-            let left = self.processes();
-            left.is_empty()
-                .then_some(())
-                .ok_or(format!("{left:?} live on"))
+        // A process has no name any more some time before its files are closed.
+        let lock = self.directory().join("run/lock");
+        until(Duration::from_secs(15), async || {
+            let lock = File::open(&lock).map_err(|error| error.to_string())?;
+            Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+                .map(drop)
+                .map_err(|(_, error)| format!("it lives on: {error}"))
         })
         .await;
     }
