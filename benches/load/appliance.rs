@@ -19,6 +19,9 @@ use thon::telemetry;
 
 use crate::process::until_bench_ends;
 
+/// One instance takes 1,024 requests at a time: thousands of sockets need several.
+const PARTICIPANTS: &str = "alice, more1, more2, more3, more4, more5, more6, more7, more8, more9";
+
 pub(crate) fn run(origin: SocketAddr, directory: &Path) -> anyhow::Result<()> {
     let _log = telemetry::start("info", telemetry::Destination::Stderr);
     // As `thon run` builds it.
@@ -40,10 +43,10 @@ pub(crate) fn run(origin: SocketAddr, directory: &Path) -> anyhow::Result<()> {
 async fn start(origin: SocketAddr, directory: &Path) -> anyhow::Result<Appliance> {
     let at = directory.display();
     let settings = format!(
-        "groups: {{red: [alice]}}\nstate_dir: {at}/state\nruntime_dir: {at}/run\n\
+        "groups: {{red: [{PARTICIPANTS}]}}\nstate_dir: {at}/state\nruntime_dir: {at}/run\n\
          proxy: {{https_listen: '127.0.0.1:0', http_listen: '127.0.0.1:0'}}\n\
          dashboard: {{host: 127.0.0.1, port: 0}}\ngateway: {{listen: '127.0.0.1:0'}}\n\
-         sandbox: {{subnet: 10.201.0.0/24}}\n"
+         sandbox: {{subnet: 10.201.0.0/24, access: open}}\n"
     );
     let path = directory.join("thon.yaml");
     tokio::fs::write(&path, settings).await?;
@@ -75,7 +78,8 @@ async fn sign_in(appliance: &Appliance) -> anyhow::Result<String> {
 
 fn is_served(appliance: &Appliance) -> bool {
     let table = appliance.control().table().load();
-    table
-        .route("red/alice")
-        .is_some_and(|route| matches!(route.state, State::Serving(_)))
+    PARTICIPANTS.split(", ").all(|name| {
+        let route = table.route(&format!("red/{name}"));
+        route.is_some_and(|route| matches!(route.state, State::Serving(_)))
+    })
 }
