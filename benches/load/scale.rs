@@ -61,7 +61,7 @@ impl Scale {
             paced_requests: 2_000,
             sockets: 1_000,
             echo_time: Duration::from_secs(2),
-            idle_sockets: vec![1_000, most.min(6_000)],
+            idle_sockets: vec![1_000, most.min(9_000)],
             containers: 50,
             parts: Vec::new(),
             peers: Vec::new(),

@@ -7,8 +7,11 @@ use nix::sys::resource::{Resource, getrlimit};
 /// Descriptors kept back for files, the store, the runtime's socket and the routers' listeners.
 const DESCRIPTORS_RESERVED: u64 = 1_536;
 
-/// A public connection, its request's to an editor, and one to an editor that is kept for the next.
-const DESCRIPTORS_EACH: u64 = 3;
+/// A public connection, and its request's to an editor.
+const DESCRIPTORS_EACH: u64 = 2;
+
+/// Of all descriptors, what connections to editors that wait for the next request may take.
+const IDLE_SHARE: u64 = 64;
 
 /// Of all descriptors, what the connections of one router's listener may take; there are five.
 const ROUTER_SHARE: u64 = 16;
@@ -53,6 +56,8 @@ pub struct Limits {
     pub upstreams_max: u32,
     /// The same for one instance. Answered with 503.
     pub upstreams_per_instance_max: u32,
+    /// Connections to editors that are kept for the next request. The oldest makes room.
+    pub idle_upstreams_max: usize,
     /// Between the end of accepting and the end of idle connections: a connection that was accepted
     /// a moment ago may have its request under way.
     pub settle_time: Duration,
@@ -77,6 +82,7 @@ impl Default for Limits {
             h2_send_buffer_bytes: 64 << 10,
             upstreams_max: 16_384,
             upstreams_per_instance_max: 1_024,
+            idle_upstreams_max: 4_096,
             settle_time: Duration::from_millis(500),
         }
     }
@@ -93,13 +99,17 @@ impl Limits {
     }
 
     fn within(mut self, descriptors: u64) -> Self {
-        let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_EACH;
+        let idle = descriptors / IDLE_SHARE;
+        let kept_back = DESCRIPTORS_RESERVED + idle;
+        let room = descriptors.saturating_sub(kept_back) / DESCRIPTORS_EACH;
         let room = usize::try_from(room).unwrap_or(usize::MAX).max(64);
         self.connections_max = self.connections_max.min(room);
         let routers = usize::try_from(descriptors / ROUTER_SHARE).unwrap_or(usize::MAX);
         self.router_connections_max = self.router_connections_max.min(routers.max(16));
         let upstreams = u32::try_from(room).unwrap_or(u32::MAX);
         self.upstreams_max = self.upstreams_max.min(upstreams);
+        let idle = usize::try_from(idle).unwrap_or(usize::MAX);
+        self.idle_upstreams_max = self.idle_upstreams_max.min(idle.max(16));
         self
     }
 }
@@ -111,8 +121,9 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_everything_else() {
         let within = Limits::default().within(20_000);
-        assert_eq!(within.connections_max, 6_154);
-        assert_eq!(within.upstreams_max, 6_154);
+        assert_eq!(within.connections_max, 9_076);
+        assert_eq!(within.upstreams_max, 9_076);
+        assert_eq!(within.idle_upstreams_max, 312);
         assert_eq!(Limits::default().within(4_096).router_connections_max, 256);
         assert_eq!(Limits::default().within(1 << 20).connections_max, 16_384);
         assert_eq!(Limits::default().within(1_024).connections_max, 64);

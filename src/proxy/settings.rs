@@ -11,9 +11,6 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::edge::Limits;
 
-/// Pooled connections to editors per worker thread.
-const POOL_SIZE: usize = 2_048;
-
 /// A connection that the editor closed under us is worth one more try, and no more.
 const TRIES_MAX: usize = 2;
 
@@ -94,8 +91,7 @@ impl Settings {
 
     /// Pingora multiplies it by the threads; all of them together take descriptors.
     fn pool_size(&self) -> usize {
-        let all = usize::try_from(self.limits.upstreams_max).unwrap_or(usize::MAX);
-        POOL_SIZE.min(all / self.threads.max(1)).max(1)
+        (self.limits.idle_upstreams_max / self.threads.max(1)).max(1)
     }
 
     /// What pingora does with the file, without the panic.
@@ -127,8 +123,8 @@ mod tests {
         settings.threads = 2;
         assert_eq!(settings.pool_size(), 2_048);
         settings.threads = 64;
-        assert_eq!(settings.pool_size(), 256);
-        settings.limits.upstreams_max = 1;
+        assert_eq!(settings.pool_size(), 64);
+        settings.limits.idle_upstreams_max = 1;
         assert_eq!(settings.pool_size(), 1);
     }
 

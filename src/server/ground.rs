@@ -207,22 +207,6 @@ mod tests {
     }
 
     #[test]
-    fn root_takes_no_directory_of_somebody_else_s_and_follows_no_link() {
-        if !geteuid().is_root() {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let (theirs, link) = (dir.path().join("theirs"), dir.path().join("link"));
-        std::fs::create_dir(&theirs).unwrap();
-        std::os::unix::fs::symlink(&theirs, &link).unwrap();
-        let before = mode(&theirs);
-        assert_eq!(code_of(private_dir(&link, "state_dir")), "THN-STATE-01");
-        assert_eq!(mode(&theirs), before);
-        std::os::unix::fs::chown(&theirs, Some(4_001), None).unwrap();
-        assert_eq!(code_of(private_dir(&theirs, "state_dir")), "THN-STATE-01");
-    }
-
-    #[test]
     fn a_key_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("rootCA.key");
