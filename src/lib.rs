@@ -5,7 +5,7 @@
 //!  5  server                                 the composition root: the only place that knows everybody
 //!  4  proxy | gateway | portal | admin       the front doors
 //!  3  control | api                          use cases | wire types of the admin API
-//!  2  store runtime routing host auth tls edge telemetry     the parts: each knows one outside thing
+//!  2  store runtime routing limiter llm lemonade host auth tls edge telemetry   the parts: each knows one outside thing
 //!  1  config                                 validated settings, plain structs
 //!  0  domain                                 words and rules: no I/O, no clock, no async
 //! ```
@@ -20,6 +20,9 @@ pub mod config;
 pub mod auth;
 pub mod edge;
 pub mod host;
+pub mod lemonade;
+pub mod limiter;
+pub mod llm;
 pub mod routing;
 pub mod runtime;
 pub mod store;

@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod build;
+pub mod key;
 pub mod route;
 pub mod session;
 
@@ -15,6 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
 
 pub use activity::{Activity, OpenSocket, Place};
+pub use key::LiveKey;
 pub use route::{Route, State, Target};
 pub use session::{LiveSession, SessionInUse};
 

@@ -141,7 +141,14 @@ macro_rules! numbered {
     };
 }
 
-numbered!(ApplianceId, InstanceId, InviteId, SessionId, WorkspaceId);
+numbered!(
+    ApplianceId,
+    InstanceId,
+    InviteId,
+    KeyId,
+    SessionId,
+    WorkspaceId
+);
 
 identifier!(
     /// An instance, for as long as it exists; its containers come and go.
@@ -161,6 +168,11 @@ identifier!(
 identifier!(
     /// A session; not its token.
     SessionId,
+    parse_id
+);
+identifier!(
+    /// A key for the language model; not its secret.
+    KeyId,
     parse_id
 );
 identifier!(

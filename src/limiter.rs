@@ -1,0 +1,1 @@
+//! Who may send how much to the language model: token limits that are exact, slots that are shared fairly.
