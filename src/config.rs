@@ -3,6 +3,7 @@
 mod build;
 pub mod env;
 mod environment;
+mod gateway;
 mod groups;
 mod key;
 mod keys;
@@ -25,13 +26,12 @@ use ipnet::IpNet;
 use crate::domain::id::{GroupName, UserRef};
 use crate::domain::instance::{Access, Resources, Sudo};
 use crate::domain::network::Subnet;
+use crate::domain::secret::Secret;
 use crate::domain::workspace::WorkspaceMode;
 
 pub use env::Vars;
-pub use later::{
-    Auth, ChatModel, Client, Event, KeyMode, Kilo, Langfuse, Lemonade, LlamaCpp, ModelLimit, Quota,
-    Redis, Scope,
-};
+pub use gateway::{Away, BackendAddress, Gateway, KeyMode, OfferedModel, Redis};
+pub use later::{Auth, ChatModel, Client, Event, Kilo, Langfuse, Lemonade, LlamaCpp};
 pub use note::{Note, Place, Problems};
 pub use settings::Settings;
 pub use show::Variable;
@@ -60,7 +60,7 @@ pub struct Config {
     pub workspace: Workspace,
     /// Settings that every editor starts with. Nothing uses them yet.
     pub vscode_settings: Option<PathBuf>,
-    /// Nothing uses it yet, nor the three below.
+    /// The gateway knows where it is; nothing uses the rest yet, nor the three below.
     pub lemonade: Lemonade,
     pub kilo: Kilo,
     pub langfuse: Langfuse,
@@ -117,20 +117,8 @@ pub enum Certificates {
 #[derive(Clone, Debug)]
 pub struct Dashboard {
     pub listen: SocketAddr,
-}
-
-/// The plain listener for programs inside instances and on the host.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    /// Its port is also used on the instances' bridge.
-    pub listen: SocketAddr,
-    /// Whether participants get keys. Nothing uses it yet, nor what follows.
-    pub enabled: bool,
-    pub mode: KeyMode,
-    pub scope: Scope,
-    pub quota: Quota,
-    pub models: Vec<ModelLimit>,
-    pub redis: Option<Redis>,
+    /// Who shows it gets the metrics.
+    pub metrics_token: Option<Secret>,
 }
 
 /// What instances are made of.

@@ -1,5 +1,6 @@
 //! Checked settings to plain structs. Nothing can be wrong any more here.
 
+mod gateway;
 mod later;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +27,7 @@ pub(super) fn config(mut settings: Settings) -> Config {
         groups,
         proxy: proxy(settings),
         dashboard: dashboard(settings),
-        gateway: later::gateway(settings),
+        gateway: gateway::gateway(settings),
         sandbox: sandbox(settings),
         workspace: workspace(settings),
         vscode_settings: later::file(settings, "vscode.settings_file"),
@@ -86,6 +87,7 @@ fn dashboard(settings: &Settings) -> Dashboard {
     let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     Dashboard {
         listen: SocketAddr::new(host, settings.number("dashboard.port")),
+        metrics_token: later::secret(settings, "dashboard.metrics_token"),
     }
 }
 

@@ -190,8 +190,10 @@ mod tests {
     fn every_key_leads_to_something() {
         let readers = [
             include_str!("build.rs"),
+            include_str!("build/gateway.rs"),
             include_str!("build/later.rs"),
             include_str!("rules.rs"),
+            include_str!("rules/backends.rs"),
             include_str!("rules/certificates.rs"),
             include_str!("settings.rs"),
         ]

@@ -11,45 +11,6 @@ pub struct Event {
     pub title: Option<String>,
 }
 
-/// Who has a key for the model, and its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyMode {
-    PerUser,
-    PerGroup,
-}
-
-/// Whether a limit is for all models together or for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    PerUser,
-    PerModel,
-}
-
-/// 0 is no limit, for requests and for tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    pub requests_at_once: u32,
-    pub tokens: u64,
-    pub window_seconds: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelLimit {
-    /// As the file has it, with or without the server's prefix `user.`.
-    pub model: String,
-    pub quota: Quota,
-    /// The greater one is served first.
-    pub priority: i32,
-}
-
-/// Where several appliances keep their balances together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redis {
-    pub host: String,
-    pub port: u16,
-    pub password: Option<Secret>,
-}
-
 #[derive(Clone, Debug)]
 pub struct Lemonade {
     pub enabled: bool,

@@ -1,5 +1,6 @@
 //! Rules over several keys, old words for new ones, and what is accepted without effect.
 
+mod backends;
 mod certificates;
 mod listeners;
 
@@ -26,6 +27,7 @@ pub(super) fn apply(vars: &dyn Vars, settings: &mut Settings) {
     image(settings);
     access(settings);
     certificates::apply(settings);
+    backends::apply(settings);
     workspace(settings);
     sign_in(settings);
     docker_host(vars, settings);

@@ -11,6 +11,7 @@ use crate::config::kind;
 use crate::config::note::{Note, Place, Problems, quoted};
 use crate::config::read::{self, Source};
 use crate::config::{ConfiguredGroup, build, environment, keys, rules, written, yaml};
+use crate::domain::secret::Secret;
 
 /// Nobody reads more of them, and a file of 1 MiB may hold half a million.
 const PROBLEMS_MAX: usize = 100;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub(super) lists: BTreeMap<&'static str, (usize, Place)>,
     /// Files that hold secrets, by the secret's path.
     pub(super) secret_files: BTreeMap<&'static str, (String, Place)>,
+    /// What was in a file that an entry of a list names, by the entry's path.
+    pub(super) file_secrets: BTreeMap<String, Secret>,
     pub(super) groups: Vec<ConfiguredGroup>,
     /// Paths that something is wrong with: rules over several keys leave them alone.
     unsound: BTreeSet<String>,

@@ -202,7 +202,7 @@ gateway: {model_concurrency: [{model: x, priority: -1}], redis_password: hunter2
             "  access: password",
             "  trusted_proxies: [\"::1/128\", 10.0.0.0/24]",
             "  mode: bind",
-            "  redis_password: \"***\"  # no effect in this version",
+            "  redis_password: \"***\"",
             "    min_p: 0.1  # no effect in this version",
             "  state_dir: /var/lib/thon",
         ] {

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 use crate::config::env::FixedVars;
 
+mod gateway;
 mod hostile;
 mod secrets;
 
@@ -100,7 +101,6 @@ fn nothing_written_means_the_documented_defaults() {
         .collect();
     assert_eq!(models, ["gemma-4-31b-it", "qwen3.6-27b"]);
     assert_eq!(config.lemonade.llamacpp.main_gpu, None);
-    assert_eq!(config.gateway.quota.window_seconds, 60);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_section_without_effect_says_so_once() {
     let text = "lemonade:\n  port: 13306\n  model: x\n  llamacpp: {ctk: f16}\nlangfuse: {enabled: false}\nevent_id: spring\n";
     let desk = Desk::with(text);
     let expected = [
-        "thon.yaml:2: lemonade: accepted, and of no effect in this version: llamacpp.ctk, model, port",
+        "thon.yaml:3: lemonade: accepted, and of no effect in this version: llamacpp.ctk, model",
         "thon.yaml:6: accepted, and of no effect in this version: event_id",
     ];
     assert_eq!(desk.warnings(), expected);

@@ -3,17 +3,14 @@
 use std::path::PathBuf;
 
 use crate::config::settings::{Settings, at};
-use crate::config::{
-    Auth, ChatModel, Client, Event, Gateway, KeyMode, Kilo, Langfuse, Lemonade, LlamaCpp,
-    ModelLimit, Quota, Redis, Scope,
-};
+use crate::config::{Auth, ChatModel, Client, Event, Kilo, Langfuse, Lemonade, LlamaCpp};
 use crate::domain::secret::Secret;
 
 fn optional(settings: &Settings, path: &str) -> Option<String> {
     settings.text(path).map(str::to_owned)
 }
 
-fn secret(settings: &Settings, path: &str) -> Option<Secret> {
+pub(super) fn secret(settings: &Settings, path: &str) -> Option<Secret> {
     settings.text(path).map(Secret::new)
 }
 
@@ -28,48 +25,6 @@ pub(super) fn event(settings: &Settings) -> Event {
     Event {
         id: optional(settings, "event_id"),
         title: optional(settings, "title"),
-    }
-}
-
-pub(super) fn gateway(settings: &Settings) -> Gateway {
-    let models = "gateway.model_concurrency";
-    let redis = settings.text("gateway.redis_host").map(|host| Redis {
-        host: host.to_owned(),
-        port: settings.number("gateway.redis_port"),
-        password: secret(settings, "gateway.redis_password"),
-    });
-    Gateway {
-        listen: super::listen(settings, "gateway.listen"),
-        enabled: settings.flag("gateway.enabled"),
-        mode: match settings.text("gateway.mode") {
-            Some("per-group") => KeyMode::PerGroup,
-            _ => KeyMode::PerUser,
-        },
-        scope: match settings.text("gateway.rate_limit_scope") {
-            Some("per-model") => Scope::PerModel,
-            _ => Scope::PerUser,
-        },
-        quota: quota(settings, "gateway"),
-        models: (0..settings.length(models))
-            .map(|index| model_limit(settings, &at(models, index)))
-            .collect(),
-        redis,
-    }
-}
-
-fn quota(settings: &Settings, section: &str) -> Quota {
-    Quota {
-        requests_at_once: settings.number(&format!("{section}.concurrency_limit")),
-        tokens: settings.number(&format!("{section}.token_limit")),
-        window_seconds: settings.number(&format!("{section}.token_window")),
-    }
-}
-
-fn model_limit(settings: &Settings, item: &str) -> ModelLimit {
-    ModelLimit {
-        model: settings.string(&format!("{item}.model")),
-        quota: quota(settings, item),
-        priority: settings.number(&format!("{item}.priority")),
     }
 }
 

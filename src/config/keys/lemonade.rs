@@ -32,17 +32,14 @@ pub(super) const LEMONADE: &[Key] = &[
         "whether a Lemonade server is used",
     )
     .later(),
-    Key::new("lemonade.host", Kind::Host, "0.0.0.0", "where it listens")
-        .variable("LEMONADE_HOST")
-        .later(),
+    Key::new("lemonade.host", Kind::Host, "0.0.0.0", "where it listens").variable("LEMONADE_HOST"),
     Key::new(
         "lemonade.port",
         Kind::Integer { min: 1, max: 65535 },
         "13305",
         "its port",
     )
-    .variable("LEMONADE_PORT")
-    .later(),
+    .variable("LEMONADE_PORT"),
     Key::new(
         "lemonade.model",
         Kind::Text,
@@ -178,8 +175,7 @@ pub(super) const LEMONADE: &[Key] = &[
         "the key for using the server",
     )
     .variable("LEMONADE_API_KEY")
-    .secret()
-    .later(),
+    .secret(),
     Key::new(
         "lemonade.admin_api_key",
         Kind::Text,

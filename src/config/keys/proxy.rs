@@ -96,6 +96,14 @@ pub(super) const DASHBOARD: &[Key] = &[
         "its port",
     )
     .variable("DASHBOARD_PORT"),
+    Key::new(
+        "dashboard.metrics_token",
+        Kind::Text,
+        "",
+        "what a Prometheus server shows to get `/metrics` from the admin listener; without it nobody gets them there",
+    )
+    .variable("DASHBOARD_METRICS_TOKEN")
+    .secret(),
     Key::gone(
         "dashboard.debug",
         "false",
