@@ -72,7 +72,7 @@ fn a_secret_that_everybody_can_read_is_warned_of() {
             .any(|line| line.contains("everybody on this host may read that file"))
     );
     desk.file("thon.yaml", "gateway: {redis_password: hunter2}", 0o640);
-    assert_eq!(desk.warnings().len(), 1);
+    assert!(desk.warnings().is_empty());
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! `Spending`: what one request takes. It is settled and told exactly once, when it is dropped, however
+//! the request ended.
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::Gateway;
+use super::asked::Asked;
+use super::refusal::Refusal;
+use crate::domain::quota::Tokens;
+use crate::domain::usage::{Outcome, Settled, UsageEntry};
+use crate::limiter::Permit;
+use crate::llm::{Assembly, Report, Watch};
+
+/// Text has about four bytes a token; only for an answer of which nobody counted anything.
+const BYTES_A_TOKEN: u64 = 4;
+
+/// What reads the answer.
+pub(super) enum Reading {
+    Nothing,
+    Stream(Box<Watch>),
+    Whole(Box<Assembly>),
+    Told(Box<Report>),
+}
+
+pub(super) struct Spending {
+    gateway: Arc<Gateway>,
+    entry: UsageEntry,
+    started: Instant,
+    permit: Option<Permit>,
+    pub(super) reading: Reading,
+}
+
+impl Spending {
+    pub(super) fn new(gateway: Arc<Gateway>, asked: &Asked) -> Self {
+        let owner = &asked.key.key.owner;
+        let entry = UsageEntry {
+            at: asked.at,
+            request: asked.id.clone(),
+            user: owner.user().cloned(),
+            group: owner.group().clone(),
+            key: asked.key.key.id.clone(),
+            model: asked.model.clone(),
+            operation: asked.prepared.endpoint.operation().to_owned(),
+            tokens: Tokens::default(),
+            queue_ms: 0,
+            first_ms: None,
+            duration_ms: 0,
+            status: 0,
+            outcome: Outcome::Left,
+            settled: Settled::Nothing,
+        };
+        Self {
+            gateway,
+            entry,
+            started: asked.started,
+            permit: None,
+            reading: Reading::Nothing,
+        }
+    }
+
+    pub(super) fn admitted(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    pub(super) fn queued(&mut self, waited: Duration) {
+        self.entry.queue_ms = milliseconds(waited);
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_millis(self.entry.queue_ms)
+    }
+
+    /// The model has it.
+    pub(super) fn sent(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.sent();
+        }
+    }
+
+    /// More of the answer was read.
+    pub(super) fn progressed(&mut self) {
+        let written = self.reading.written();
+        if self.entry.first_ms.is_none() && written > 0 {
+            self.entry.first_ms = Some(milliseconds(self.started.elapsed()));
+        }
+        if let Some(permit) = &mut self.permit {
+            permit.seen(written);
+        }
+    }
+
+    /// The answer has come to its end.
+    pub(super) fn done(&mut self, status: u16) {
+        self.entry.status = status;
+        self.entry.outcome = Outcome::Done;
+    }
+
+    /// It was answered by us.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.entry.status = refusal.status().as_u16();
+        self.entry.outcome = match refusal {
+            Refusal::Upstream(_) | Refusal::Unavailable => Outcome::Failed,
+            _ => Outcome::Refused,
+        };
+    }
+
+    /// The model refused before it worked, or never had it.
+    pub(super) fn refund(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            permit.refund();
+        }
+    }
+
+    fn settle(&mut self) -> (Tokens, Settled) {
+        let Some(permit) = self.permit.take() else {
+            return (Tokens::default(), Settled::Nothing);
+        };
+        let report = self.reading.report();
+        let (spent, how) = match report.counted() {
+            Some(counted) if report.finished => (counted, Settled::Exact),
+            Some(counted) => (counted, Settled::Observed),
+            None => guessed(permit.so_far(), &report),
+        };
+        permit.settle(spent, how);
+        (spent, how)
+    }
+}
+
+/// An answer that came to its end and was not counted by anybody has at least so many tokens.
+fn guessed((mut spent, how): (Tokens, Settled), report: &Report) -> (Tokens, Settled) {
+    if how == Settled::Nothing || !report.finished {
+        return (spent, how);
+    }
+    spent.output = spent.output.max(report.output_bytes / BYTES_A_TOKEN);
+    (spent, Settled::Estimated)
+}
+
+impl Drop for Spending {
+    fn drop(&mut self) {
+        let (tokens, settled) = self.settle();
+        self.entry.tokens = tokens;
+        self.entry.settled = settled;
+        self.entry.duration_ms = milliseconds(self.started.elapsed());
+        (self.gateway.told.usage)(self.entry.clone());
+    }
+}
+
+impl Reading {
+    fn written(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Stream(watch) => watch.written(),
+            Self::Whole(assembly) => assembly.written(),
+            Self::Told(report) => report.written(),
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        match self {
+            Self::Nothing => Report::default(),
+            Self::Stream(watch) => watch.report(),
+            Self::Whole(assembly) => assembly.report(),
+            Self::Told(report) => (**report).clone(),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
