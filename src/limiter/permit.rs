@@ -1,0 +1,166 @@
+//! The right to one request: what it reserved is settled exactly once, at the latest when it is dropped.
+
+use std::sync::Arc;
+
+use crate::domain::quota::Tokens;
+use crate::domain::usage::Settled;
+use crate::limiter::Limiter;
+use crate::limiter::ask::Ask;
+use crate::limiter::learnt::Lesson;
+use crate::limiter::ledger::{Charge, Hold};
+use crate::limiter::rules::{Expected, Rule, Rules};
+
+/// More is taken in steps of so many output tokens while an answer grows.
+pub const STEP_TOKENS: u64 = 256;
+
+/// Dropped before [`Permit::sent`] it costs nothing; afterwards the prompt and what was seen.
+#[derive(Debug)]
+#[must_use = "dropping it settles it"]
+pub struct Permit {
+    limiter: Arc<Limiter>,
+    /// The ones that admitted it: it is charged by them, whatever holds since.
+    rules: Arc<Rules>,
+    ask: Ask,
+    expected: Expected,
+    holds: Vec<Hold>,
+    /// Output tokens that are reserved for.
+    covered: u64,
+    sent: bool,
+    seen: u64,
+    is_open: bool,
+}
+
+/// What was reserved for, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    pub prompt_tokens: u64,
+    pub output_tokens: u64,
+}
+
+impl Permit {
+    pub(crate) fn new(
+        limiter: Arc<Limiter>,
+        rules: Arc<Rules>,
+        ask: Ask,
+        (expected, holds): (Expected, Vec<Hold>),
+    ) -> Self {
+        let covered = covered(&rules, &ask, &holds);
+        Self {
+            limiter,
+            rules,
+            ask,
+            expected,
+            holds,
+            covered,
+            sent: false,
+            seen: 0,
+            is_open: true,
+        }
+    }
+
+    /// The model has the request: from here on it costs.
+    pub fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// Output tokens of all answers so far. What was reserved follows them, into debt if need be.
+    pub fn seen(&mut self, output_tokens: u64) {
+        self.seen = self.seen.max(output_tokens);
+        if self.seen <= self.covered {
+            return;
+        }
+        let more: Vec<u64> = self.holds.iter().map(|hold| self.growth(hold)).collect();
+        self.limiter
+            .extend(&self.rules, &self.ask, &mut self.holds, &more);
+        self.covered = covered(&self.rules, &self.ask, &self.holds);
+    }
+
+    /// What it would be charged if it were dropped now, for whoever writes that down.
+    pub fn so_far(&self) -> (Tokens, Settled) {
+        let tokens = Tokens {
+            input: self.ask.prompt_tokens,
+            cached: 0,
+            output: self.seen,
+        };
+        match (self.sent, self.seen) {
+            (false, _) => (Tokens::default(), Settled::Nothing),
+            (true, 0) => (tokens, Settled::Estimated),
+            (true, _) => (tokens, Settled::Observed),
+        }
+    }
+
+    pub fn estimate(&self) -> Estimate {
+        Estimate {
+            prompt_tokens: self.expected.prompt,
+            output_tokens: self.expected.output,
+        }
+    }
+
+    /// Charges what was spent, and gives back or takes the difference to what was reserved.
+    pub fn settle(mut self, spent: Tokens, how: Settled) {
+        if how == Settled::Nothing {
+            self.close(Charge::Nothing);
+            return;
+        }
+        if how == Settled::Exact {
+            self.learn(spent);
+        }
+        self.close(Charge::Cost(self.rules.cost(spent)));
+    }
+
+    /// The model refused before it worked: nothing is charged, and it was no request.
+    pub fn refund(mut self) {
+        self.close(Charge::Nothing);
+    }
+
+    fn growth(&self, hold: &Hold) -> u64 {
+        let grows = self.rules.rules.get(hold.rule).is_some_and(Rule::grows);
+        let need = self.rules.cost_of(self.ask.prompt_tokens, self.seen);
+        if !grows || need <= hold.reserved {
+            return 0;
+        }
+        let step = self.rules.cost_of(0, STEP_TOKENS).max(1);
+        (need - hold.reserved).div_ceil(step).saturating_mul(step)
+    }
+
+    fn learn(&self, spent: Tokens) {
+        let lesson = Lesson {
+            bytes: self.ask.prompt_bytes,
+            images: self.ask.images,
+            prompt_tokens: spent.input.saturating_add(spent.cached),
+            output_tokens: spent.output / u64::from(self.ask.answers.max(1)),
+        };
+        self.limiter.learn(&self.ask, lesson);
+    }
+
+    fn close(&mut self, charge: Charge) {
+        if std::mem::take(&mut self.is_open) {
+            self.limiter
+                .close(&self.rules, &self.ask, &self.holds, charge);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let charge = match self.so_far() {
+            (_, Settled::Nothing) => Charge::Nothing,
+            (spent, _) => Charge::Cost(self.rules.cost(spent)),
+        };
+        self.close(charge);
+    }
+}
+
+/// Output tokens that every reservation has room for.
+fn covered(rules: &Rules, ask: &Ask, holds: &[Hold]) -> u64 {
+    let prompt = rules.cost_of(ask.prompt_tokens, 0);
+    let weight = u64::from(rules.weights.output);
+    let grown = holds
+        .iter()
+        .filter(|hold| rules.rules.get(hold.rule).is_some_and(Rule::grows));
+    grown
+        .map(|hold| hold.reserved.saturating_sub(prompt))
+        .map(|left| left.checked_div(weight).unwrap_or(u64::MAX))
+        .min()
+        .unwrap_or(u64::MAX)
+}
