@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod moment;
 pub mod page;
 pub mod permit;
+pub mod queue;
 pub mod rules;
 pub mod standing;
 
