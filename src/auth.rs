@@ -1,5 +1,6 @@
-//! Mechanisms of identity: random tokens, their hashes, cookies. It decides nothing about rights.
+//! Mechanisms of identity: random tokens, keys, their hashes, cookies. It decides nothing about rights.
 
 pub mod cookie;
 pub mod editor;
+pub mod key;
 pub mod token;

@@ -5,6 +5,7 @@ pub mod error;
 mod health;
 mod instances;
 mod invites;
+mod keys;
 mod launch;
 mod lease;
 pub mod plan;
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use health::HealthReport;
 pub use instances::InstanceStatus;
 pub use invites::NewInvite;
+pub use keys::{GRACE, KeyStatus, KeyWish, NewKey};
 pub use launch::{Launch, Launched, Left};
 pub use reconcile::Reconciler;
 pub use sessions::{Browser, SignedIn};
@@ -33,8 +35,8 @@ pub use sessions::{Browser, SignedIn};
 pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
 
-use crate::config::{Config, ConfiguredGroup};
-use crate::control::publish::Publisher;
+use crate::config::{ChatModel, Config, ConfiguredGroup, KeyMode};
+use crate::control::publish::{KeyRules, Publisher};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
@@ -57,6 +59,33 @@ pub struct Settings {
     pub workspace_mode: WorkspaceMode,
     /// The root of bind mounts.
     pub workspace_dir: Option<PathBuf>,
+    /// Whose keys for the model there are.
+    pub key_mode: KeyMode,
+    /// What instances are told of the model; `None`: nothing, and their containers have no keys.
+    pub agents: Option<Agents>,
+}
+
+/// How programs inside instances reach the model, and what they find there.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    /// The gateway's, at the host's address in the instances' network.
+    pub port: u16,
+    /// The one that agents begin with is first.
+    pub models: Vec<ChatModel>,
+    /// For titles and summaries.
+    pub small_model: Option<String>,
+}
+
+impl Agents {
+    fn new(config: &Config) -> Option<Self> {
+        let mut models = config.lemonade.chat_models.clone();
+        models.sort_by_key(|model| model.name != config.kilo.chat_model);
+        config.gateway.enabled.then(|| Self {
+            port: config.gateway.listen.port(),
+            models,
+            small_model: config.kilo.small_model.clone(),
+        })
+    }
 }
 
 impl From<&Config> for Settings {
@@ -71,6 +100,8 @@ impl From<&Config> for Settings {
             subnet: config.sandbox.subnet,
             workspace_mode: config.workspace.mode,
             workspace_dir: config.workspace.dir.clone(),
+            key_mode: config.gateway.mode,
+            agents: Agents::new(config),
         }
     }
 }
@@ -86,6 +117,8 @@ pub struct Control {
     health: health::Board,
     /// Addresses of containers that no record knows, as last listed: nobody else gets them.
     strangers: Mutex<HashSet<Ipv4Addr>>,
+    /// Which keys were shown from elsewhere lately.
+    foreign: keys::Foreign,
     /// The instances' network, once the runtime has made it. Written by the reconciler.
     network: watch::Sender<Option<Network>>,
 }
@@ -99,7 +132,8 @@ impl Control {
         table: TableHandle,
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
-        let publisher = Arc::new(Publisher::new(Arc::clone(&store), table));
+        let rules = KeyRules::from(&settings);
+        let publisher = Arc::new(Publisher::new(Arc::clone(&store), table, rules));
         let control = Arc::new(Self {
             store,
             runtime,
@@ -108,6 +142,7 @@ impl Control {
             nudge: Notify::new(),
             health: health::Board::default(),
             strangers: Mutex::default(),
+            foreign: keys::Foreign::default(),
             network: watch::Sender::new(None),
         });
         control.apply_settings(Timestamp::now())?;

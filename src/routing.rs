@@ -4,6 +4,7 @@
 //! `control::publish` writes it.
 
 pub mod activity;
+pub mod admit;
 pub mod build;
 pub mod key;
 pub mod route;
@@ -15,19 +16,21 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
 
+pub use admit::{KeyRefusal, admit};
 pub use activity::{Activity, OpenSocket, Place};
 pub use key::LiveKey;
 pub use route::{Route, State, Target};
 pub use session::{LiveSession, SessionInUse};
 
-use crate::domain::id::UserRef;
+use crate::domain::id::{KeyId, UserRef};
 use crate::domain::session::TokenHash;
 
-/// Every route and every session, at one moment.
+/// Every route, session and key, at one moment.
 #[derive(Debug, Default)]
 pub struct Table {
     routes: Arc<HashMap<String, Arc<Route>>>,
     sessions: Arc<HashMap<TokenHash, Arc<LiveSession>>>,
+    keys: Arc<HashMap<KeyId, Arc<LiveKey>>>,
 }
 
 impl Table {
@@ -35,7 +38,16 @@ impl Table {
         routes: Arc<HashMap<String, Arc<Route>>>,
         sessions: Arc<HashMap<TokenHash, Arc<LiveSession>>>,
     ) -> Self {
-        Self { routes, sessions }
+        Self {
+            routes,
+            sessions,
+            keys: Arc::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<HashMap<KeyId, Arc<LiveKey>>>) -> Self {
+        Self { keys, ..self }
     }
 
     /// `owner` is the raw text between `/w/` and the slash after the user's name: no decoding, no
@@ -46,6 +58,11 @@ impl Table {
 
     pub fn session(&self, token: &TokenHash) -> Option<&Arc<LiveSession>> {
         self.sessions.get(token)
+    }
+
+    /// A key that is in force. Whether a request may use it is for [`admit`] to say.
+    pub fn key(&self, id: &KeyId) -> Option<&Arc<LiveKey>> {
+        self.keys.get(id)
     }
 
     /// Whose visit this is: the session of a token, if it lives. It counts as used.
@@ -64,6 +81,10 @@ impl Table {
 
     pub fn sessions(&self) -> &Arc<HashMap<TokenHash, Arc<LiveSession>>> {
         &self.sessions
+    }
+
+    pub fn keys(&self) -> &Arc<HashMap<KeyId, Arc<LiveKey>>> {
+        &self.keys
     }
 
     pub fn route_of(&self, owner: &UserRef) -> Option<&Arc<Route>> {

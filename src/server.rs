@@ -131,12 +131,11 @@ impl Appliance {
         clock::tell(issuer.authority.validity(), &store, Timestamp::now());
         let runtime = runtime(store.identity());
         let table = TableHandle::default();
-        let control = Control::new(
-            store,
-            runtime,
-            table.clone(),
-            control::Settings::from(config),
-        )?;
+        let mut settings = control::Settings::from(config);
+        if let Some(agents) = &mut settings.agents {
+            agents.port = sockets.ports().gateway;
+        }
+        let control = Control::new(store, runtime, table.clone(), settings)?;
         let sandboxes = doors::sandboxes(config, &control).await?;
         let parts = Parts {
             config,
@@ -222,6 +221,8 @@ impl Parts<'_> {
         let control = Arc::clone(&self.control);
         let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
+        let (stop, keys) = (shutdown.clone(), Arc::clone(&control));
+        tasks.spawn(async move { keys.keep_keys(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         let issuer = Arc::clone(&self.issuer);
         tasks.spawn(issuer.keep(Arc::clone(&control), shutdown.clone()));

@@ -1,5 +1,7 @@
 //! The one writer of the table: brings it up to the store after a change.
 
+mod keys;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +11,20 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub(super) use keys::holds;
+
+use keys::KeyRecords;
+
 use crate::auth::{editor, token};
-use crate::control::Control;
+use crate::config::KeyMode;
+use crate::control::{Control, Settings};
 use crate::domain::address::Lease;
-use crate::domain::id::InstanceId;
+use crate::domain::id::{InstanceId, KeyId, UserRef};
 use crate::domain::instance::Instance;
+use crate::domain::key::Key;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
+use crate::domain::user::{Source, User};
 use crate::routing::TableHandle;
 use crate::routing::build::{self, Changes};
 use crate::store::schema::Record as _;
@@ -26,16 +35,45 @@ use crate::store::{Store, StoreError, Touched, View};
 pub(super) struct Publisher {
     store: Arc<Store>,
     table: TableHandle,
+    rules: KeyRules,
     /// Held while a new table is built, so that an older one never replaces a newer one.
     records: Mutex<Records>,
     /// The last attempt failed: requests are answered by an older table.
     behind: AtomicBool,
 }
 
+/// Which keys count, by the settings.
+pub(super) struct KeyRules {
+    mode: KeyMode,
+    /// Do containers have keys?
+    containers: bool,
+    /// Who is named in the file.
+    configured: HashSet<UserRef>,
+}
+
+impl From<&Settings> for KeyRules {
+    fn from(settings: &Settings) -> Self {
+        let users = settings.groups.iter().flat_map(|group| &group.users);
+        Self {
+            mode: settings.key_mode,
+            containers: settings.agents.is_some(),
+            configured: users.map(|user| user.name.clone()).collect(),
+        }
+    }
+}
+
+impl KeyRules {
+    /// Somebody whose name was taken out of the file has no use of the model.
+    fn takes_part(&self, user: &User) -> bool {
+        user.source == Source::Command || self.configured.contains(&user.name)
+    }
+}
+
 /// What the table was derived from.
 #[derive(Default)]
 struct Records {
     instances: BTreeMap<String, Arc<Instance>>,
+    keys: KeyRecords,
     /// Instances that hold an address and whose records cannot be read.
     unreadable: HashSet<InstanceId>,
     /// Containers that served and ended, until somebody has written down what that means: the records
@@ -44,12 +82,13 @@ struct Records {
 }
 
 impl Publisher {
-    pub(super) fn new(store: Arc<Store>, table: TableHandle) -> Self {
+    pub(super) fn new(store: Arc<Store>, table: TableHandle, rules: KeyRules) -> Self {
         // Whatever somebody else derived before us: this table begins with nothing.
         store.give_back(Touched::Everything);
         Self {
             store,
             table,
+            rules,
             records: Mutex::default(),
             behind: AtomicBool::new(true),
         }
@@ -81,37 +120,45 @@ impl Publisher {
     fn catch_up(&self, records: &mut Records, touched: &Touched) -> Result<(), StoreError> {
         // After `take_touched`: what is changed from here on is told to the next one.
         let view = self.store.view()?;
-        let (keys, sessions) = match touched {
+        let (owners, keys, sessions) = match touched {
             Touched::Everything => {
-                let fresh = read(&view)?;
+                let fresh = read(&view, &self.rules)?;
                 records.instances = fresh.instances;
                 records.unreadable = fresh.unreadable;
-                (records.instances.keys().cloned().collect(), all(&view)?)
+                records.keys = fresh.keys;
+                let owners = records.instances.keys().cloned().collect();
+                let keys = records.keys.all().map(|key| key.id.clone()).collect();
+                (owners, keys, all(&view)?)
             }
-            Touched::Records(touched) => {
-                let keys_of = |name| {
-                    let of_table = touched.iter().filter(move |(table, _)| *table == name);
-                    of_table.map(|(_, key)| key.clone()).collect::<Vec<_>>()
-                };
-                let keys = keys_of(Instance::NAME);
-                records.read_again(&view, &keys)?;
-                (keys, some(&view, &keys_of(Session::NAME))?)
+            Touched::Records(_) => {
+                let owners = keys_of(touched, Instance::NAME);
+                let mut keys = records.keys.read_again(&view, touched, &self.rules)?;
+                keys.extend(records.read_again(&view, &owners)?);
+                (owners, keys, some(&view, &keys_of(touched, Session::NAME))?)
             }
         };
-        let instances = keys.into_iter().map(|key| {
-            let instance = records.instances.get(&key).map(AsRef::as_ref);
-            (key, instance)
+        let instances = owners.into_iter().map(|owner| {
+            let instance = records.instances.get(&owner).map(AsRef::as_ref);
+            (owner, instance)
+        });
+        let keys = keys.into_iter().map(|id| {
+            let key = records.in_force(&id, &self.rules);
+            (id, key)
         });
         self.put_in_force(&Changes {
             instances: instances.collect(),
             sessions,
+            keys: keys.collect(),
             all: *touched == Touched::Everything,
         });
         Ok(())
     }
 
     fn put_in_force(&self, changes: &Changes<'_>) {
-        if !changes.all && changes.instances.is_empty() && changes.sessions.is_empty() {
+        let nothing = changes.instances.is_empty()
+            && changes.sessions.is_empty()
+            && changes.keys.is_empty();
+        if nothing && !changes.all {
             return;
         }
         let previous = self.table.load_full();
@@ -158,23 +205,45 @@ impl Publisher {
     pub(super) fn unreadable(&self) -> HashSet<InstanceId> {
         self.records.lock().unreadable.clone()
     }
-}
 
-impl Records {
-    fn read_again(&mut self, view: &View, keys: &[String]) -> Result<(), StoreError> {
-        for key in keys {
-            match readable(view.get::<Instance>(key))? {
-                Some(instance) => {
-                    self.instances.insert(key.clone(), Arc::new(instance));
-                }
-                None => drop(self.instances.remove(key)),
-            }
-        }
-        Ok(())
+    /// Every key that can be read, as of the last change, in force or not.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.records.lock().keys.all().cloned().collect()
     }
 }
 
-fn read(view: &View) -> Result<Records, StoreError> {
+/// The records of a table that were touched; not asked about everything.
+fn keys_of(touched: &Touched, name: &str) -> Vec<String> {
+    match touched {
+        Touched::Everything => Vec::new(),
+        Touched::Records(records) => {
+            let of_table = records.iter().filter(|(table, _)| *table == name);
+            of_table.map(|(_, key)| key.clone()).collect()
+        }
+    }
+}
+
+impl Records {
+    /// Says whose keys may be in force or out of it by now.
+    fn read_again(&mut self, view: &View, owners: &[String]) -> Result<Vec<KeyId>, StoreError> {
+        let mut affected = Vec::new();
+        for owner in owners {
+            let now = readable(view.get::<Instance>(owner))?.map(Arc::new);
+            let before = match now.clone() {
+                Some(now) => self.instances.insert(owner.clone(), now),
+                None => self.instances.remove(owner),
+            };
+            let container = |it: &Arc<Instance>| (it.id.clone(), it.generation, it.address);
+            if before.as_ref().map(container) != now.as_ref().map(container) {
+                let both = [&before, &now].into_iter().flatten();
+                affected.extend(both.flat_map(|it| self.keys.of(&it.id)).cloned());
+            }
+        }
+        Ok(affected)
+    }
+}
+
+fn read(view: &View, rules: &KeyRules) -> Result<Records, StoreError> {
     let instances: BTreeMap<_, _> = view
         .all::<Instance>()?
         .into_iter()
@@ -187,6 +256,7 @@ fn read(view: &View) -> Result<Records, StoreError> {
         .collect();
     Ok(Records {
         instances,
+        keys: KeyRecords::read(view, rules)?,
         unreadable,
         ended: HashSet::new(),
     })

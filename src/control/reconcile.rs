@@ -179,7 +179,10 @@ impl Reconciler {
             barred,
             ended,
         } = look;
-        if self.control.note_seen(plan.seen).await.is_err() {
+        // A container's key is there before the container is.
+        if self.control.settle_keys().await.is_err()
+            || self.control.note_seen(plan.seen).await.is_err()
+        {
             return AWAY;
         }
         self.control.publisher.forget_ended(ended.iter());

@@ -19,7 +19,7 @@ pub enum Actor {
         user: UserRef,
         address: Option<IpAddr>,
     },
-    /// Nobody we know. Not written any more; entries of former versions have it.
+    /// Nobody we know.
     Visitor { address: Option<IpAddr> },
 }
 

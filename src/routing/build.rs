@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::id::KeyId;
 use crate::domain::instance::{Instance, Phase};
+use crate::domain::key::Key;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Session, TokenHash};
-use crate::routing::{LiveSession, Route, State, Table, Target};
+use crate::routing::{LiveKey, LiveSession, Route, State, Table, Target, key};
 
 /// What became of some records; `None` is one that is gone.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Changes<'a> {
     pub instances: Vec<(String, Option<&'a Instance>)>,
     /// With how long each was idle, for one that is met for the first time.
     pub sessions: Vec<(TokenHash, Option<(Session, Duration)>)>,
+    /// Keys that are in force, with the participants of their groups.
+    pub keys: Vec<(KeyId, Option<(Key, u32)>)>,
     /// Are these all there are? Otherwise the rest of the table stays as it is.
     pub all: bool,
 }
@@ -56,7 +60,26 @@ pub fn build(
             }
         }
     }
-    Table::new(routes, sessions)
+    Table::new(routes, sessions).with_keys(keys(previous, changes))
+}
+
+fn keys(previous: &Table, changes: &Changes<'_>) -> Arc<HashMap<KeyId, Arc<LiveKey>>> {
+    let mut keys = start_from(previous.keys(), changes.all);
+    if changes.all || !changes.keys.is_empty() {
+        let keys = Arc::make_mut(&mut keys);
+        for (id, key) in &changes.keys {
+            match (key, previous.key(id)) {
+                (Some((key, members)), Some(live)) => {
+                    keys.insert(id.clone(), live.succeeded_by(key.clone(), *members));
+                }
+                (Some((key, members)), None) => {
+                    keys.insert(id.clone(), LiveKey::new(key.clone(), *members));
+                }
+                (None, _) => drop(keys.remove(id)),
+            }
+        }
+    }
+    keys
 }
 
 fn start_from<K, V>(previous: &Arc<HashMap<K, V>>, anew: bool) -> Arc<HashMap<K, V>> {
@@ -88,10 +111,8 @@ pub fn without(previous: &Table, container: &str) -> Option<Table> {
     };
     let mut routes = HashMap::clone(routes);
     routes.insert(key.clone(), Arc::new(waiting));
-    Some(Table::new(
-        Arc::new(routes),
-        Arc::clone(previous.sessions()),
-    ))
+    let table = Table::new(Arc::new(routes), Arc::clone(previous.sessions()));
+    Some(table.with_keys(Arc::clone(previous.keys())))
 }
 
 fn route(
@@ -158,9 +179,10 @@ fn live(
     }
 }
 
-/// Ends the open sockets of whatever `next` no longer has: targets that were withdrawn and sessions
-/// that were revoked.
+/// Ends the open sockets and requests of whatever `next` no longer has: targets that were withdrawn,
+/// sessions and keys that were revoked.
 pub fn cut(previous: &Table, next: &Table) {
+    key::cut(previous, next);
     if !Arc::ptr_eq(previous.routes(), next.routes()) {
         cut_routes(previous, next);
     }

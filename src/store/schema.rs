@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use crate::domain::address::{Lease, Released};
 use crate::domain::instance::Instance;
 use crate::domain::invite::Invite;
+use crate::domain::key::Key;
 use crate::domain::session::Session;
 use crate::domain::user::{Group, User};
 use crate::domain::workspace::{Owned, Workspace};
 use crate::store::{StoreError, View};
 
 /// Raised with every change that an older version could not read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
@@ -73,4 +74,6 @@ records! {
     // By `group/user`; since 2. Whoever has a workspace gets no other one, although its record
     // cannot be read.
     Owned => "workspace_owners";
+    // By id; since 3. What an older version does not know, it would not revoke.
+    Key => "keys";
 }

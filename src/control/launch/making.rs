@@ -201,6 +201,8 @@ mod tests {
             subnet: "10.0.0.0/24".parse().unwrap(),
             workspace_mode: mode,
             workspace_dir: Some("/srv".into()),
+            key_mode: crate::config::KeyMode::PerUser,
+            agents: None,
         }
     }
 

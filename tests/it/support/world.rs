@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon::config::{ConfiguredGroup, ConfiguredUser};
+use thon::config::{ConfiguredGroup, ConfiguredUser, KeyMode};
 use thon::control::{Control, Launch, Launched, Reconciler, Settings};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
@@ -209,5 +209,7 @@ fn settings(users: &[&str]) -> Settings {
         subnet: "10.201.0.0/24".parse().unwrap(),
         workspace_mode: WorkspaceMode::Volume,
         workspace_dir: None,
+        key_mode: KeyMode::PerUser,
+        agents: None,
     }
 }
