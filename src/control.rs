@@ -7,11 +7,13 @@ mod instances;
 mod invites;
 mod launch;
 mod lease;
+mod limits;
 pub mod plan;
 mod publish;
 pub mod reconcile;
 mod sessions;
 mod spec;
+mod usage;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -27,8 +29,10 @@ pub use health::HealthReport;
 pub use instances::InstanceStatus;
 pub use invites::NewInvite;
 pub use launch::{Launch, Launched, Left};
+pub use limits::LimitsStatus;
 pub use reconcile::Reconciler;
 pub use sessions::{Browser, SignedIn};
+pub use usage::{Answer, By, Period, Question, Row, Wanted};
 
 pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
@@ -38,6 +42,8 @@ use crate::control::publish::Publisher;
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
+use crate::domain::quota::Limits;
+use crate::domain::tally::Kept;
 use crate::domain::workspace::WorkspaceMode;
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
@@ -57,6 +63,15 @@ pub struct Settings {
     pub workspace_mode: WorkspaceMode,
     /// The root of bind mounts.
     pub workspace_dir: Option<PathBuf>,
+    pub gateway: Gateway,
+}
+
+/// What the configuration says of the way to the model.
+#[derive(Clone, Debug, Default)]
+pub struct Gateway {
+    /// What was set by a command goes before it.
+    pub limits: Limits,
+    pub kept: Kept,
 }
 
 impl From<&Config> for Settings {
@@ -71,6 +86,7 @@ impl From<&Config> for Settings {
             subnet: config.sandbox.subnet,
             workspace_mode: config.workspace.mode,
             workspace_dir: config.workspace.dir.clone(),
+            gateway: Gateway::default(),
         }
     }
 }
@@ -88,6 +104,8 @@ pub struct Control {
     strangers: Mutex<HashSet<Ipv4Addr>>,
     /// The instances' network, once the runtime has made it. Written by the reconciler.
     network: watch::Sender<Option<Network>>,
+    limits: Arc<limits::Board>,
+    usage: usage::Desk,
 }
 
 impl Control {
@@ -100,6 +118,7 @@ impl Control {
         settings: Settings,
     ) -> Result<Arc<Self>, Error> {
         let publisher = Arc::new(Publisher::new(Arc::clone(&store), table));
+        let limits = limits::Board::new(&store, settings.gateway.limits.clone())?;
         let control = Arc::new(Self {
             store,
             runtime,
@@ -109,6 +128,8 @@ impl Control {
             health: health::Board::default(),
             strangers: Mutex::default(),
             network: watch::Sender::new(None),
+            limits,
+            usage: usage::Desk::default(),
         });
         control.apply_settings(Timestamp::now())?;
         control.publisher.publish()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thon::config::{ConfiguredGroup, ConfiguredUser};
-use thon::control::{Control, Launch, Launched, Reconciler, Settings};
+use thon::control::{Control, Gateway, Launch, Launched, Reconciler, Settings};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
 use thon::domain::instance::{Access, Instance, Phase, Resources, Sudo};
@@ -209,5 +209,6 @@ fn settings(users: &[&str]) -> Settings {
         subnet: "10.201.0.0/24".parse().unwrap(),
         workspace_mode: WorkspaceMode::Volume,
         workspace_dir: None,
+        gateway: Gateway::default(),
     }
 }
