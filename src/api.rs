@@ -5,15 +5,22 @@
 
 pub mod ca;
 pub mod error;
+pub mod gateway;
 pub mod instance;
 pub mod invite;
 pub mod status;
+pub mod usage;
 
 pub use ca::CaView;
 pub use error::{ErrorBody, ErrorEnvelope};
+pub use gateway::{
+    BackendState, BackendView, BalanceList, BalanceView, GatewayView, LimitsView, ModelView,
+    QueueList, QueuedView,
+};
 pub use instance::{
     CleanupResponse, InstanceList, InstanceView, LaunchRequest, LaunchResponse, LeftView, LogsView,
     PasswordView,
 };
 pub use invite::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
 pub use status::{HealthView, Listener, PartView, Status, Verdict};
+pub use usage::{By, Every, RequestList, RequestQuery, UsageList, UsageQuery, UsageRow, UsageSum};

@@ -8,11 +8,13 @@ mod invites;
 mod keys;
 mod launch;
 mod lease;
+mod limits;
 pub mod plan;
 mod publish;
 pub mod reconcile;
 mod sessions;
 mod spec;
+mod usage;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -29,8 +31,10 @@ pub use instances::InstanceStatus;
 pub use invites::NewInvite;
 pub use keys::{GRACE, KeyStatus, KeyWish, NewKey};
 pub use launch::{Launch, Launched, Left};
+pub use limits::LimitsStatus;
 pub use reconcile::Reconciler;
 pub use sessions::{Browser, SignedIn};
+pub use usage::{Answer, By, Period, Question, Row, Wanted};
 
 pub use crate::routing::LiveSession;
 pub use crate::runtime::Network;
@@ -40,6 +44,8 @@ use crate::control::publish::{KeyRules, Publisher};
 use crate::domain::audit::{Actor, AuditEntry};
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
+use crate::domain::quota::Limits;
+use crate::domain::tally::Kept;
 use crate::domain::workspace::WorkspaceMode;
 use crate::routing::TableHandle;
 use crate::runtime::Runtime;
@@ -63,6 +69,7 @@ pub struct Settings {
     pub key_mode: KeyMode,
     /// What instances are told of the model; `None`: nothing, and their containers have no keys.
     pub agents: Option<Agents>,
+    pub gateway: Gateway,
 }
 
 /// How programs inside instances reach the model, and what they find there.
@@ -88,6 +95,14 @@ impl Agents {
     }
 }
 
+/// What the configuration says of the way to the model.
+#[derive(Clone, Debug, Default)]
+pub struct Gateway {
+    /// What was set by a command goes before it.
+    pub limits: Limits,
+    pub kept: Kept,
+}
+
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         Self {
@@ -102,6 +117,13 @@ impl From<&Config> for Settings {
             workspace_dir: config.workspace.dir.clone(),
             key_mode: config.gateway.mode,
             agents: Agents::new(config),
+            gateway: Gateway {
+                limits: config.gateway.limits.clone(),
+                kept: Kept {
+                    days_days: config.gateway.usage_days,
+                    ..Kept::default()
+                },
+            },
         }
     }
 }
@@ -121,6 +143,8 @@ pub struct Control {
     foreign: keys::Foreign,
     /// The instances' network, once the runtime has made it. Written by the reconciler.
     network: watch::Sender<Option<Network>>,
+    limits: Arc<limits::Board>,
+    usage: usage::Desk,
 }
 
 impl Control {
@@ -134,6 +158,7 @@ impl Control {
     ) -> Result<Arc<Self>, Error> {
         let rules = KeyRules::from(&settings);
         let publisher = Arc::new(Publisher::new(Arc::clone(&store), table, rules));
+        let limits = limits::Board::new(&store, settings.gateway.limits.clone())?;
         let control = Arc::new(Self {
             store,
             runtime,
@@ -144,6 +169,8 @@ impl Control {
             strangers: Mutex::default(),
             foreign: keys::Foreign::default(),
             network: watch::Sender::new(None),
+            limits,
+            usage: usage::Desk::default(),
         });
         control.apply_settings(Timestamp::now())?;
         control.publisher.publish()?;

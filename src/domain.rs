@@ -12,6 +12,8 @@ pub mod network;
 pub mod quota;
 pub mod secret;
 pub mod session;
+pub mod set_limits;
+pub mod tally;
 pub mod usage;
 pub mod user;
 pub mod workspace;

@@ -11,6 +11,7 @@ pub mod schema;
 mod source;
 mod touched;
 mod transaction;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use redb::{Database, ReadableDatabase as _, StorageBackend, TransactionError};
 pub use condition::Unreadable;
 pub use touched::Touched;
 pub use transaction::{Change, View};
+pub use usage::{Batch, Tallied};
 
 use condition::Condition;
 use source::Source;

@@ -1,6 +1,9 @@
-//! Starting logs: to standard error, or to a file that never grows without bound.
+//! Starting logs: to standard error, or to a file that never grows without bound; metrics, and the way
+//! of usage out of a request.
 
 mod lines;
+pub mod metrics;
+pub mod usage;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -23,6 +23,7 @@ pub(super) mod code {
     pub(in crate::control) const STORE_FAILED: &str = "THN-STORE-01";
     pub(in crate::control) const STORE_UNREADABLE: &str = "THN-STORE-02";
     pub(in crate::control) const CLOCK_JUMPED: &str = "THN-CLOCK-01";
+    pub(in crate::control) const USAGE_LOST: &str = "THN-USAGE-01";
 }
 
 #[derive(Debug, Default)]

@@ -151,6 +151,10 @@ catalogue! {
         "the clock shows a time before the newest record or certificate",
         "is it right? `timedatectl`; sessions last longer until it is";
 
+    USAGE_LOST = "THN-USAGE-01", Warning,
+        "requests to the model came faster than they could be written down",
+        "is the disk full or slow? Sums of tokens have them all; the list of requests lacks them";
+
     MEMORY_SHORT = "THN-MEM-01", Warning,
         "the editors' memory limits add up to more than this host has",
         "most editors use a fraction of it; lower `sandbox.memory` if all are busy at a time";

@@ -8,7 +8,7 @@ use crate::domain::address::Lease;
 use crate::domain::id::{UserRef, WorkspaceId};
 use crate::domain::secret::Secret;
 use crate::domain::workspace::Owned;
-use crate::store::schema::{AUDIT, META, Record, TABLES, VERSION};
+use crate::store::schema::{AUDIT, DAYS, META, MINUTES, REQUESTS, Record, TABLES, USAGE, VERSION};
 use crate::store::{Identity, StoreError};
 
 /// Makes a new store or migrates an older one, in one transaction, and says whose it is.
@@ -25,9 +25,15 @@ pub(super) fn to_current(
         tx.open_table(*table).map_err(StoreError::failed)?;
     }
     tx.open_table(AUDIT).map_err(StoreError::failed)?;
+    tx.open_table(REQUESTS).map_err(StoreError::failed)?;
+    for table in [MINUTES, DAYS] {
+        tx.open_table(table).map_err(StoreError::failed)?;
+    }
+    tx.open_table(USAGE).map_err(StoreError::failed)?;
     match found {
         None => introduce(&tx, &fresh()?)?,
         Some(1) => from_1(&tx)?,
+        // Since 3 there are more tables, and nothing is derived for them.
         Some(_) => {}
     }
     if found != Some(VERSION) {

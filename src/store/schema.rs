@@ -11,6 +11,7 @@ use crate::domain::instance::Instance;
 use crate::domain::invite::Invite;
 use crate::domain::key::Key;
 use crate::domain::session::Session;
+use crate::domain::set_limits::SetLimits;
 use crate::domain::user::{Group, User};
 use crate::domain::workspace::{Owned, Workspace};
 use crate::store::{StoreError, View};
@@ -27,6 +28,22 @@ pub(super) const META: TableDefinition<'static, &'static str, &'static str> =
 /// Audit entries by number.
 pub(super) const AUDIT: TableDefinition<'static, u64, &'static [u8]> =
     TableDefinition::new(AUDIT_NAME);
+
+/// Requests to the language model, by microseconds since 1970; since 3. It may have a million rows:
+/// nobody reads all of them at once.
+pub(super) const REQUESTS: TableDefinition<'static, u64, &'static [u8]> =
+    TableDefinition::new("usage_requests");
+
+/// Sums of a minute or a day since 1970, by its number, `group/user` or the group, and model; since 3.
+pub(super) type Tallied = TableDefinition<'static, TalliedKey, &'static [u8]>;
+pub(super) type TalliedKey = (u32, &'static str, &'static str);
+
+pub(super) const MINUTES: Tallied = TableDefinition::new("usage_minutes");
+pub(super) const DAYS: Tallied = TableDefinition::new("usage_days");
+
+/// `batch` (the last one that was added to the usage), `balances` (the limiter's own text); since 3.
+pub(super) const USAGE: TableDefinition<'static, &'static str, &'static str> =
+    TableDefinition::new("usage");
 
 /// What a table holds.
 pub trait Record: Serialize + DeserializeOwned {
@@ -76,4 +93,6 @@ records! {
     Owned => "workspace_owners";
     // By id; since 3. What an older version does not know, it would not revoke.
     Key => "keys";
+    // One, under `limits`; since 3.
+    SetLimits => "set_limits";
 }

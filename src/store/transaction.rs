@@ -13,8 +13,8 @@ use crate::store::{AUDIT_ENTRIES_MAX, StoreError, Touched};
 
 /// A read transaction: everything as it was at one moment.
 pub struct View {
-    tx: ReadTransaction,
-    condition: Arc<Condition>,
+    pub(super) tx: ReadTransaction,
+    pub(super) condition: Arc<Condition>,
 }
 
 impl View {
@@ -54,8 +54,8 @@ impl View {
 
 /// A write transaction.
 pub struct Change {
-    tx: WriteTransaction,
-    condition: Arc<Condition>,
+    pub(super) tx: WriteTransaction,
+    pub(super) condition: Arc<Condition>,
     touched: RefCell<Touched>,
 }
 
@@ -182,7 +182,7 @@ fn records<R: Record>(
     Ok(all)
 }
 
-fn decode<T: DeserializeOwned>(
+pub(super) fn decode<T: DeserializeOwned>(
     table: &'static str,
     key: &str,
     bytes: &[u8],

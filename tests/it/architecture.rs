@@ -95,6 +95,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("prometheus_client", &["telemetry"]),
     ("rcgen", &["tls"]),
     ("x509_parser", &["tls"]),
     ("qrcode", &["portal/ca"]),

@@ -69,11 +69,7 @@ impl Control {
         let now = Timestamp::now();
         let store_key = self.store.identity().editor_key.clone();
         self.blocking(move |store| {
-            let what = format!(
-                "{} made, {} revoked",
-                due.mint.len(),
-                due.revoke.len()
-            );
+            let what = format!("{} made, {} revoked", due.mint.len(), due.revoke.len());
             let entry = AuditEntry::done(now, Actor::Appliance, "key.settle", what);
             store.change(&entry, |tx| {
                 for instance in &due.mint {

@@ -203,6 +203,7 @@ mod tests {
             workspace_dir: Some("/srv".into()),
             key_mode: crate::config::KeyMode::PerUser,
             agents: None,
+            gateway: crate::control::Gateway::default(),
         }
     }
 

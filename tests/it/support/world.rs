@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thon::config::{ConfiguredGroup, ConfiguredUser, KeyMode};
-use thon::control::{Control, Launch, Launched, Reconciler, Settings};
+use thon::control::{Control, Gateway, Launch, Launched, Reconciler, Settings};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
 use thon::domain::instance::{Access, Instance, Phase, Resources, Sudo};
@@ -211,5 +211,6 @@ fn settings(users: &[&str]) -> Settings {
         workspace_dir: None,
         key_mode: KeyMode::PerUser,
         agents: None,
+        gateway: Gateway::default(),
     }
 }
