@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod doors;
 pub(crate) mod frames;
 pub(crate) mod log;
+pub(crate) mod model;
 pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod sources;
