@@ -8,6 +8,7 @@ mod doors;
 mod ground;
 mod links;
 mod listeners;
+mod model;
 mod offline;
 mod privileges;
 mod process;
@@ -41,6 +42,7 @@ use crate::routing::TableHandle;
 use crate::runtime::Runtime;
 use crate::runtime::docker::{self, Docker};
 use crate::store::Identity;
+use crate::telemetry::metrics::Metrics;
 use crate::{telemetry, tls};
 
 use bridge::BridgeListener;
@@ -209,14 +211,23 @@ impl Parts<'_> {
             control: Arc::clone(&self.control),
             facts: Arc::new(facts),
         };
-        self.open_doors(&edge, sockets, state)?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let model = self.model(&metrics)?;
+        let gateway = model.as_ref().map(|model| Arc::clone(&model.gateway));
+        self.open_doors(&edge, sockets, state, gateway.as_ref())?;
 
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(model) = model {
+            model.keep(&self.control, &tasks, &shutdown);
+        }
+        let (stop, usage) = (shutdown.clone(), Arc::clone(&self.control));
+        tasks.spawn(async move { usage.keep_usage(stop).await });
         let bridge = BridgeListener {
             edge: Arc::clone(&edge),
             control: Arc::clone(&self.control),
             register: register.clone(),
             port: ports.gateway,
+            gateway,
         };
         let control = Arc::clone(&self.control);
         let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));

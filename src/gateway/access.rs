@@ -30,7 +30,7 @@ impl Gateway {
             Ok(key) => Ok(key),
             Err(refusal) => {
                 if let (KeyRefusal::Elsewhere { id }, Some(from)) = (&refusal, peer) {
-                    (self.told.foreign_key)(id.clone(), from);
+                    (self.foreign_key)(id.clone(), from);
                 }
                 Err(Refusal::BadKey(refusal))
             }
@@ -44,6 +44,11 @@ fn shown(headers: &HeaderMap) -> Option<&str> {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    let plain = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    bearer.or_else(|| plain(&X_API_KEY)).or_else(|| plain(&APIKEY))
+    bearer
+        .or_else(|| plain(headers, &X_API_KEY))
+        .or_else(|| plain(headers, &APIKEY))
+}
+
+fn plain<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
 }

@@ -55,7 +55,11 @@ impl Gateway {
     ) -> Result<Asked, Refusal> {
         let peer = peer(&request);
         let key = self.key(request.headers(), peer)?;
-        if request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        if request
+            .headers()
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| coding != "identity")
+        {
             return Err(Refusal::Encoded);
         }
         let affinity = affinity(request.headers());
@@ -93,7 +97,8 @@ impl Gateway {
     pub(super) fn model(&self, written: &str, key: &Key) -> Result<ModelName, Refusal> {
         let name = ModelName::new(written);
         let name = self.offered.resolve(written, name);
-        let allowed = key.models.is_empty() || name.as_ref().is_some_and(|name| key.models.contains(name));
+        let allowed =
+            key.models.is_empty() || name.as_ref().is_some_and(|name| key.models.contains(name));
         name.filter(|_| allowed)
             .ok_or_else(|| Refusal::UnknownModel(shortened(written)))
     }
@@ -119,14 +124,20 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
 /// Agents name their sessions; others are told apart by their user alone.
 fn affinity(headers: &HeaderMap) -> Option<u64> {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let session = headers.get("x-session-affinity").or_else(|| headers.get("x-session-id"))?;
+    let session = headers
+        .get("x-session-affinity")
+        .or_else(|| headers.get("x-session-id"))?;
     let mut hasher = DefaultHasher::new();
     session.as_bytes().hash(&mut hasher);
     Some(hasher.finish())
 }
 
 fn shortened(written: &str) -> String {
-    written.chars().filter(|c| !c.is_control()).take(100).collect()
+    written
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .collect()
 }
 
 impl Asked {
@@ -135,7 +146,7 @@ impl Asked {
         Subject {
             user: owner.user().cloned(),
             group: owner.group().clone(),
-            members: self.key.members(),
+            members: self.key.members,
         }
     }
 
@@ -148,7 +159,9 @@ impl Asked {
             answers,
             ..
         } = self.prepared;
-        let text = gateway.limiter.prompt_tokens(&self.model, prompt_bytes, images);
+        let text = gateway
+            .limiter
+            .prompt_tokens(&self.model, prompt_bytes, images);
         Ask {
             subject: self.subject(),
             model: self.model.clone(),
@@ -174,6 +187,8 @@ impl Asked {
     }
 
     pub(super) fn standings(&self, gateway: &Gateway) -> Vec<crate::limiter::Standing> {
-        gateway.limiter.standings(&self.subject(), Some(&self.model))
+        gateway
+            .limiter
+            .standings(&self.subject(), Some(&self.model))
     }
 }

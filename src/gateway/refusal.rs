@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::limiter::queue::{Busy, BusyKind};
 use crate::limiter::{self, Counts, Standing};
-use crate::llm::{BadRequest, Dialect, ErrorWords, Fault, UpstreamError, error_body};
+use crate::llm::{BadRequest, Dialect, ErrorWords, UpstreamError, error_body};
 use crate::routing::KeyRefusal;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -37,11 +37,16 @@ pub(super) enum Refusal {
     /// It ended while it was in use.
     KeyEnded,
     BadRequest(BadRequest),
-    BodyTooLarge { bytes_max: usize },
+    BodyTooLarge {
+        bytes_max: usize,
+    },
     BodyLost,
     Encoded,
     UnknownModel(String),
-    PromptTooLong { limit: Box<Standing>, requested: u64 },
+    PromptTooLong {
+        limit: Box<Standing>,
+        requested: u64,
+    },
     Limit {
         limit: Box<Standing>,
         requested: u64,
@@ -100,13 +105,32 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Unavailable | Self::BalancesAway => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Upstream(error) => upstream_status(error),
+            Self::Upstream(error) => {
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
+        }
+    }
+
+    /// The limit that said no, as metrics call it.
+    pub(super) fn limit(&self) -> Option<&str> {
+        match self {
+            Self::Limit { limit, .. } | Self::PromptTooLong { limit, .. } => {
+                Some(match limit.counts {
+                    Counts::Tokens => &limit.limit_id,
+                    Counts::Requests => "requests",
+                })
+            }
+            Self::Busy(busy) if busy.kind == BusyKind::TooManyOfYours => Some("concurrency"),
+            Self::Busy(_) | Self::WaitedTooLong => Some("queue"),
+            _ => None,
         }
     }
 
     pub(super) fn words(&self) -> ErrorWords {
-        if let Self::BadRequest(bad) = self {
-            return bad.words();
+        match self {
+            Self::BadRequest(bad) => return bad.words(),
+            Self::Upstream(error) => return error.words(),
+            _ => {}
         }
         let (kind, code, message) = self.parts();
         let mut words = ErrorWords::new(self.status().as_u16(), kind, code, message);
@@ -135,7 +159,7 @@ impl Refusal {
             Self::WaitedTooLong => ("requests", "slots_busy", "The model is busy, and this request has waited as long as it may. Please try again.".to_owned()),
             Self::Unavailable => ("server_error", "backend_unavailable", "The language model is not available at the moment. Please try again in 5s.".to_owned()),
             Self::BalancesAway => ("server_error", "limits_unavailable", "Limits cannot be checked at the moment. Please try again in 5s.".to_owned()),
-            Self::Upstream(error) => upstream_parts(error),
+            Self::Upstream(error) => ("server_error", "backend_failed", error.message.clone()),
         }
     }
 
@@ -151,7 +175,7 @@ impl Refusal {
             Self::Busy(busy) => soon(headers, busy.eta),
             Self::WaitedTooLong => soon(headers, RETRY_AFTER_MAX),
             Self::Unavailable | Self::BalancesAway => soon(headers, BACKEND_RETRY),
-            Self::Upstream(error) if upstream_status(error).is_server_error() => {
+            Self::Upstream(error) if error.status >= 500 => {
                 soon(headers, BACKEND_RETRY);
             }
             _ => never(headers),
@@ -187,7 +211,9 @@ fn bad_key(refusal: &KeyRefusal) -> &'static str {
         KeyRefusal::Unknown => "This key is not one of ours. Organizers can make another.",
         KeyRefusal::Expired => "This key has expired. Organizers can make another.",
         KeyRefusal::Disabled => "This key is disabled. Ask the organizers.",
-        KeyRefusal::Elsewhere { .. } => "This key belongs to an editor and is good from there only.",
+        KeyRefusal::Elsewhere { .. } => {
+            "This key belongs to an editor and is good from there only."
+        }
     }
 }
 
@@ -211,7 +237,10 @@ fn limit_parts(
         Counts::Tokens => ("tokens", "tokens"),
         Counts::Requests => ("requests", "requests"),
     };
-    let of = limit.model.as_ref().map_or_else(String::new, |model| format!(" for {model}"));
+    let of = limit
+        .model
+        .as_ref()
+        .map_or_else(String::new, |model| format!(" for {model}"));
     let message = format!(
         "Rate limit reached{of} for {} on {what} {window}: Limit {}, Used {used}, Requested {requested}. Please try again in {}.",
         limit.account,
@@ -240,29 +269,12 @@ fn busy_parts(busy: &Busy) -> (&'static str, &'static str, String) {
         BusyKind::TooWide => (
             "invalid_request_error",
             "invalid_request",
-            format!("The model writes {} answers at a time: ask for fewer.", busy.slots),
+            format!(
+                "The model writes {} answers at a time: ask for fewer.",
+                busy.slots
+            ),
         ),
     }
-}
-
-fn upstream_status(error: &UpstreamError) -> StatusCode {
-    match error.kind {
-        Fault::ContextLength | Fault::BadRequest => StatusCode::BAD_REQUEST,
-        Fault::ModelNotFound => StatusCode::NOT_FOUND,
-        Fault::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::Failed => StatusCode::BAD_GATEWAY,
-    }
-}
-
-fn upstream_parts(error: &UpstreamError) -> (&'static str, &'static str, String) {
-    let (kind, code) = match error.kind {
-        Fault::ContextLength => ("invalid_request_error", "context_length_exceeded"),
-        Fault::BadRequest => ("invalid_request_error", "invalid_request"),
-        Fault::ModelNotFound => ("invalid_request_error", "model_not_found"),
-        Fault::Busy => ("server_error", "backend_unavailable"),
-        Fault::Failed => ("server_error", "backend_failed"),
-    };
-    (kind, code, error.message.clone())
 }
 
 fn window(window: Duration) -> String {
@@ -281,7 +293,12 @@ pub(super) fn spoken(wait: Duration) -> String {
         0..60 if wait.subsec_millis() > 0 => format!("{:.2}s", wait.as_secs_f64()),
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+        _ => format!(
+            "{}h{}m{}s",
+            seconds / 3_600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 
 use super::Gateway;
@@ -81,7 +82,7 @@ impl Spending {
 
     /// More of the answer was read.
     pub(super) fn progressed(&mut self) {
-        let written = self.reading.written();
+        let written = self.reading.report().map_or(0, Report::written);
         if self.entry.first_ms.is_none() && written > 0 {
             self.entry.first_ms = Some(milliseconds(self.started.elapsed()));
         }
@@ -96,8 +97,17 @@ impl Spending {
         self.entry.outcome = Outcome::Done;
     }
 
+    /// The model failed in the middle of it.
+    pub(super) fn failed(&mut self) {
+        self.entry.status = 200;
+        self.entry.outcome = Outcome::Failed;
+    }
+
     /// It was answered by us.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
+        if let Some(limit) = refusal.limit() {
+            self.gateway.metrics.rejected(limit);
+        }
         self.entry.status = refusal.status().as_u16();
         self.entry.outcome = match refusal {
             Refusal::Upstream(_) | Refusal::Unavailable => Outcome::Failed,
@@ -116,24 +126,36 @@ impl Spending {
         let Some(permit) = self.permit.take() else {
             return (Tokens::default(), Settled::Nothing);
         };
-        let report = self.reading.report();
-        let (spent, how) = match report.counted() {
-            Some(counted) if report.finished => (counted, Settled::Exact),
-            Some(counted) => (counted, Settled::Observed),
-            None => guessed(permit.so_far(), &report),
+        let (spent, how) = match self.reading.report() {
+            Some(report) => reckoned(report, permit.so_far()),
+            None => permit.so_far(),
         };
+        if how == Settled::Exact {
+            let expected = permit.estimate();
+            let expected = expected
+                .prompt_tokens
+                .saturating_add(expected.output_tokens);
+            self.gateway.metrics.estimated(expected, spent.total());
+        }
         permit.settle(spent, how);
         (spent, how)
     }
 }
 
-/// An answer that came to its end and was not counted by anybody has at least so many tokens.
-fn guessed((mut spent, how): (Tokens, Settled), report: &Report) -> (Tokens, Settled) {
-    if how == Settled::Nothing || !report.finished {
-        return (spent, how);
+/// What the model counted is what it cost. An answer that came to its end and was not counted by
+/// anybody has at least so many tokens.
+fn reckoned(report: &Report, so_far: (Tokens, Settled)) -> (Tokens, Settled) {
+    let (mut spent, how) = so_far;
+    match report.counted() {
+        _ if how == Settled::Nothing => (spent, how),
+        Some(counted) if report.finished => (counted, Settled::Exact),
+        Some(counted) => (counted, Settled::Observed),
+        None if report.finished => {
+            spent.output = spent.output.max(report.output_bytes / BYTES_A_TOKEN);
+            (spent, Settled::Estimated)
+        }
+        None => (spent, how),
     }
-    spent.output = spent.output.max(report.output_bytes / BYTES_A_TOKEN);
-    (spent, Settled::Estimated)
 }
 
 impl Drop for Spending {
@@ -142,26 +164,41 @@ impl Drop for Spending {
         self.entry.tokens = tokens;
         self.entry.settled = settled;
         self.entry.duration_ms = milliseconds(self.started.elapsed());
-        (self.gateway.told.usage)(self.entry.clone());
+        self.gateway.metrics.ended(&self.entry);
+        self.gateway.usage.tell(self.entry.clone());
     }
 }
 
 impl Reading {
-    fn written(&self) -> u64 {
-        match self {
-            Self::Nothing => 0,
-            Self::Stream(watch) => watch.written(),
-            Self::Whole(assembly) => assembly.written(),
-            Self::Told(report) => report.written(),
+    /// The next piece of the answer, or its end: what of it goes to a client that reads along.
+    pub(super) fn take(&mut self, chunk: Option<&Bytes>) -> Bytes {
+        match (self, chunk) {
+            (Self::Stream(watch), Some(chunk)) => watch.feed(chunk),
+            (Self::Stream(watch), None) => watch.end(),
+            (Self::Whole(assembly), Some(chunk)) => {
+                assembly.feed(chunk);
+                Bytes::new()
+            }
+            (Self::Whole(_) | Self::Nothing | Self::Told(_), _) => Bytes::new(),
         }
     }
 
-    pub(super) fn report(&self) -> Report {
+    /// Nothing more comes of it.
+    pub(super) fn is_over(&self) -> bool {
         match self {
-            Self::Nothing => Report::default(),
-            Self::Stream(watch) => watch.report(),
-            Self::Whole(assembly) => assembly.report(),
-            Self::Told(report) => (**report).clone(),
+            Self::Stream(watch) => watch.is_over(),
+            Self::Whole(assembly) => assembly.is_over(),
+            Self::Nothing | Self::Told(_) => true,
+        }
+    }
+
+    /// `None`: nothing was answered yet.
+    pub(super) fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Nothing => None,
+            Self::Stream(watch) => Some(watch.report()),
+            Self::Whole(assembly) => Some(assembly.report()),
+            Self::Told(report) => Some(report),
         }
     }
 }

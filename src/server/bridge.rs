@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::{Control, Network};
 use crate::domain::health::Health;
 use crate::edge::{self, Door, Edge, Fronts, PeerFilter};
-use crate::gateway;
+use crate::gateway::{self, Gateway};
 use crate::server::listeners::Register;
 
 /// Between two attempts to bind an address that is not there yet.
@@ -21,6 +21,7 @@ pub(super) struct BridgeListener {
     pub(super) control: Arc<Control>,
     pub(super) register: Register,
     pub(super) port: u16,
+    pub(super) gateway: Option<Arc<Gateway>>,
 }
 
 impl BridgeListener {
@@ -60,7 +61,8 @@ impl BridgeListener {
                         peers: PeerFilter::OnlyFrom(network.subnet),
                         fronts: Fronts::default(),
                     };
-                    self.edge.serve_router(socket, door, gateway::router());
+                    self.edge
+                        .serve_router(socket, door, gateway::router(self.gateway.clone()));
                     self.control.report("gateway", Health::Ok);
                     return;
                 }

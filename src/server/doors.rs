@@ -15,8 +15,9 @@ use crate::api::CaView;
 use crate::config::{Certificates, Config};
 use crate::control::Control;
 use crate::edge::{Door, Edge, Fronts, PeerFilter};
+use crate::gateway::{self, Gateway};
 use crate::portal::{self, Ca, Portal};
-use crate::{gateway, proxy, tls};
+use crate::{proxy, tls};
 
 impl Parts<'_> {
     pub(super) fn open_doors(
@@ -24,6 +25,7 @@ impl Parts<'_> {
         edge: &Edge,
         sockets: Sockets,
         state: AdminState,
+        gateway: Option<&Arc<Gateway>>,
     ) -> anyhow::Result<()> {
         let tls = self.issuer.server_config()?;
         // Independent of any firewall: whatever runs in a sandbox talks to the gateway only.
@@ -53,7 +55,7 @@ impl Parts<'_> {
         let public = proxy::Public::start(
             self.table.clone(),
             portal::router(portal),
-            gateway::router(),
+            gateway::router(gateway.cloned()),
             proxy::Settings::new(self.issuer.authority.path().to_owned()),
         )?;
         edge.serve_public(
@@ -64,7 +66,11 @@ impl Parts<'_> {
         edge.serve_router(sockets.plain, door("plain", None, &outsiders), plain);
         let admin = admin::public_admin_router(state.clone());
         edge.serve_router(sockets.admin, door("admin", Some(tls), &outsiders), admin);
-        edge.serve_router(sockets.gateway, inner("gateway"), gateway::router());
+        edge.serve_router(
+            sockets.gateway,
+            inner("gateway"),
+            gateway::router(gateway.cloned()),
+        );
         let control = admin::control_router(state);
         edge.serve_router(sockets.control, inner("control"), control);
         Ok(())

@@ -1,0 +1,363 @@
+//! One request from its place in the line to the last byte of its answer.
+//!
+//! All of it happens in the body of the answer: see `speech`. So a client that leaves takes the place
+//! in the line, the slot, the connection to the model and the reservation with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::Gateway;
+use super::asked::Asked;
+use super::headers;
+use super::refusal::Refusal;
+use super::speech::Voice;
+use super::spending::{Reading, Spending};
+use super::upstreams::Way;
+use crate::lemonade::SendError;
+use crate::limiter::queue::{Turn, Waiting};
+use crate::llm::{Fault, UpstreamError};
+
+/// A stream says that it lives this often; what is between us and the client may cut what is silent.
+const SIGN_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a request may wait in the line: clients give up on silence after five minutes.
+const WAIT_MAX: Duration = Duration::from_mins(2);
+const WAIT_MAX_STREAM: Duration = Duration::from_mins(10);
+
+/// Silence of a model that works: loading another model takes minutes.
+const SILENCE_MAX: Duration = Duration::from_mins(10);
+
+/// An answer that comes whole: an image's worth of embeddings.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// What a server says about a failure.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+pub(super) struct Conversation {
+    gateway: Arc<Gateway>,
+    asked: Asked,
+    voice: Voice,
+    spending: Spending,
+    /// When something was said last.
+    said: Instant,
+}
+
+impl Conversation {
+    pub(super) fn new(gateway: Arc<Gateway>, asked: Asked, voice: Voice) -> Self {
+        let spending = Spending::new(Arc::clone(&gateway), &asked);
+        let said = asked.started;
+        Self {
+            gateway,
+            asked,
+            voice,
+            spending,
+            said,
+        }
+    }
+
+    pub(super) async fn hold(mut self) {
+        let revoked = self.asked.key.revoked.clone();
+        let held = tokio::select! {
+            biased;
+            () = revoked.cancelled() => Err(Refusal::KeyEnded),
+            held = self.answer() => held,
+        };
+        if let Err(refusal) = held {
+            self.refuse(&refusal).await;
+        }
+    }
+
+    async fn answer(&mut self) -> Result<(), Refusal> {
+        let who = self.asked.who();
+        let model = self.asked.model.clone();
+        let stickiness = format!("{}/{}", who.group, who.user);
+        let upstreams = self.gateway.upstreams.clone();
+        let mut way = upstreams.way(&model, &stickiness, None)?;
+        let enter = |way: &Way, answers| way.upstream.queue.enter(&model, &who, answers);
+        let mut waiting = enter(&way, self.asked.prepared.answers).map_err(Refusal::Busy)?;
+        let ask = self.asked.ask(&self.gateway);
+        self.spending
+            .admitted(self.gateway.limiter.admit(ask).await?);
+        let mut turn = self.turn(&mut waiting).await?;
+        let answer = match self.send(&way).await {
+            // Nothing was sent: another server, or the same once more, costs nobody anything.
+            Err(SendError::Unreachable(_)) => {
+                let other = upstreams.way(&model, &stickiness, Some(&way.upstream));
+                if let Ok(other) = other {
+                    drop(turn);
+                    way = other;
+                    waiting = enter(&way, self.asked.prepared.answers).map_err(Refusal::Busy)?;
+                    turn = self.turn(&mut waiting).await?;
+                }
+                self.send(&way).await
+            }
+            sent => sent,
+        };
+        let answer = answer.map_err(|error| self.unsent(&error))?;
+        let passed = self.pass_on(answer).await;
+        drop(turn);
+        passed
+    }
+
+    /// Waits for a slot; a stream is told where it stands.
+    async fn turn(&mut self, waiting: &mut Waiting) -> Result<Turn, Refusal> {
+        let patience = if self.asked.prepared.stream {
+            WAIT_MAX_STREAM
+        } else {
+            WAIT_MAX
+        };
+        let give_up = Instant::now() + patience;
+        loop {
+            tokio::select! {
+                biased;
+                turn = waiting.turn() => {
+                    self.spending.queued(turn.waited());
+                    return Ok(turn);
+                }
+                () = sleep_until(give_up) => return Err(Refusal::WaitedTooLong),
+                () = self.silence() => {}
+            }
+            let position = waiting.position();
+            let eta = position.eta.as_secs();
+            self.sign(&format!(
+                ": queued position={} eta={eta}s\n\n",
+                position.place
+            ))
+            .await;
+        }
+    }
+
+    /// It is time to say something, to a client that can be told.
+    fn silence(&self) -> impl Future<Output = ()> + use<> {
+        if self.asked.prepared.stream {
+            Either::Left(sleep_until(self.said + SIGN_EVERY))
+        } else {
+            Either::Right(std::future::pending())
+        }
+    }
+
+    /// A comment of the stream, which no client takes for a part of the answer.
+    async fn sign(&mut self, comment: &str) {
+        self.begin_stream().await;
+        self.say(Bytes::copy_from_slice(comment.as_bytes())).await;
+    }
+
+    async fn say(&mut self, bytes: Bytes) {
+        self.voice.say(bytes).await;
+        self.said = Instant::now();
+    }
+
+    async fn send(&mut self, way: &Way) -> Result<Response<Incoming>, SendError> {
+        let prepared = &self.asked.prepared;
+        let body = prepared.body(&way.model.id);
+        let backend = Arc::clone(&way.upstream.backend);
+        let path = prepared.endpoint.upstream_path();
+        let sending = async move { backend.post(path, body).await };
+        let mut sending = std::pin::pin!(sending);
+        self.spending.sent();
+        let give_up = Instant::now() + SILENCE_MAX;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut sending => return answer,
+                () = sleep_until(give_up) => {
+                    return Err(SendError::Broken("no answer in time".to_owned()));
+                }
+                () = self.silence() => {}
+            }
+            self.sign(": working\n\n").await;
+        }
+    }
+
+    fn unsent(&mut self, error: &SendError) -> Refusal {
+        self.spending.refund();
+        tracing::warn!(gateway.request = self.asked.id, %error, "a model server failed");
+        match error {
+            SendError::Unreachable(_) => Refusal::Unavailable,
+            SendError::Broken(_) => Refusal::Upstream(UpstreamError::broke_off()),
+        }
+    }
+
+    async fn pass_on(&mut self, answer: Response<Incoming>) -> Result<(), Refusal> {
+        let (head, body) = answer.into_parts();
+        if !head.status.is_success() {
+            self.spending.refund();
+            return Err(failed(head.status, body).await);
+        }
+        let prepared = &self.asked.prepared;
+        if !prepared.endpoint.generates() {
+            return self.pass_whole(body).await;
+        }
+        if prepared.stream {
+            self.spending.reading = Reading::Stream(Box::new(prepared.watch()));
+        } else {
+            let assembly = prepared.assembly(ANSWER_BYTES_MAX);
+            self.spending.reading = Reading::Whole(Box::new(assembly));
+        }
+        self.pass_stream(body).await
+    }
+
+    /// Embeddings and rankings are not streamed.
+    async fn pass_whole(&mut self, body: Incoming) -> Result<(), Refusal> {
+        let reading = Limited::new(body, ANSWER_BYTES_MAX).collect();
+        let body = match timeout(SILENCE_MAX, reading).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) | Err(_) => return Err(Refusal::Upstream(UpstreamError::broke_off())),
+        };
+        let (body, report) = self.asked.prepared.answer(body);
+        let failed = report.failed.clone();
+        self.spending.reading = Reading::Told(Box::new(report));
+        self.spending.progressed();
+        match failed {
+            Some(error) => Err(Refusal::Upstream(error)),
+            None => {
+                self.tell(body).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn pass_stream(&mut self, mut body: Incoming) -> Result<(), Refusal> {
+        loop {
+            let chunk = self.chunk(&mut body).await;
+            let is_last = chunk.is_none();
+            let out = self.spending.reading.take(chunk.as_ref());
+            self.spending.progressed();
+            if let Some(error) = self.early_failure() {
+                return Err(Refusal::Upstream(error));
+            }
+            if !out.is_empty() {
+                self.begin_stream().await;
+                self.say(out).await;
+            }
+            if is_last || self.spending.reading.is_over() {
+                break;
+            }
+        }
+        self.finish().await
+    }
+
+    /// The next piece of the answer; `None` at its end, however it ends.
+    async fn chunk(&mut self, body: &mut Incoming) -> Option<Bytes> {
+        let give_up = Instant::now() + SILENCE_MAX;
+        loop {
+            tokio::select! {
+                biased;
+                frame = body.frame() => match frame {
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Some(data);
+                        }
+                    }
+                    Some(Err(_)) | None => return None,
+                },
+                () = sleep_until(give_up) => return None,
+                () = self.silence() => self.sign(": working\n\n").await,
+            }
+        }
+    }
+
+    /// Lemonade says 200 before it asks its model. As long as nothing was said, the status can still be
+    /// the right one.
+    fn early_failure(&mut self) -> Option<UpstreamError> {
+        if self.voice.is_begun() {
+            return None;
+        }
+        let report = self.spending.reading.report()?;
+        let error = report.failed.clone()?;
+        if report.deltas == 0 && error.kind != Fault::Failed {
+            self.spending.refund();
+        }
+        Some(error)
+    }
+
+    async fn finish(&mut self) -> Result<(), Refusal> {
+        if let Reading::Whole(assembly) = &mut self.spending.reading {
+            let body = assembly.end().map_err(Refusal::Upstream)?;
+            self.tell(body).await;
+            return Ok(());
+        }
+        let report = self.spending.reading.report();
+        if report.is_some_and(|report| report.failed.is_some()) {
+            self.spending.failed();
+        } else {
+            self.spending.done(StatusCode::OK.as_u16());
+        }
+        Ok(())
+    }
+
+    async fn begin_stream(&mut self) {
+        if !self.voice.is_begun() {
+            let mut head = self.head();
+            head.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
+            // nginx in front of us would otherwise hold the stream back.
+            let off = HeaderValue::from_static("no");
+            head.headers_mut().insert("x-accel-buffering", off);
+            self.voice.begin(head).await;
+        }
+    }
+
+    /// An answer in one piece.
+    async fn tell(&mut self, body: Bytes) {
+        let mut head = self.head();
+        head.headers_mut().insert(CONTENT_TYPE, JSON);
+        head.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+        self.spending.done(StatusCode::OK.as_u16());
+        self.voice.begin(head).await;
+        self.voice.say(body).await;
+    }
+
+    fn head(&self) -> Response<()> {
+        let mut head = Response::new(());
+        let headers = head.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers::identify(headers, &self.asked.id);
+        headers::limits(headers, &self.asked.standings(&self.gateway));
+        let waited = self.spending.waited();
+        headers::timing(headers, waited, self.asked.started.elapsed());
+        head
+    }
+
+    /// As a status, or as the last event of a stream that has begun.
+    async fn refuse(&mut self, refusal: &Refusal) {
+        self.spending.refused(refusal);
+        let dialect = self.asked.prepared.endpoint.dialect();
+        if !self.voice.is_begun() {
+            let mut answer = refusal.answer(dialect);
+            headers::identify(answer.headers_mut(), &self.asked.id);
+            headers::limits(answer.headers_mut(), &self.asked.standings(&self.gateway));
+            let (head, body) = answer.into_parts();
+            self.voice.begin(Response::from_parts(head, ())).await;
+            if let Ok(body) = body.collect().await {
+                self.voice.say(body.to_bytes()).await;
+            }
+            return;
+        }
+        let words = refusal.words();
+        let last = match &mut self.spending.reading {
+            Reading::Stream(watch) => watch.fail(&words),
+            _ => self.asked.prepared.watch().fail(&words),
+        };
+        self.voice.say(last).await;
+    }
+}
+
+async fn failed(status: StatusCode, body: Incoming) -> Refusal {
+    let reading = Limited::new(body, ERROR_BYTES_MAX).collect();
+    let body = match timeout(ERROR_TIMEOUT, reading).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    };
+    Refusal::Upstream(UpstreamError::read(status.as_u16(), &body))
+}

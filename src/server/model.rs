@@ -1,0 +1,201 @@
+//! The way to the language model, put together: servers, queues, limits, and who is told.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Parts;
+use crate::config;
+use crate::control::Control;
+use crate::domain::health::Health;
+use crate::domain::quota::Limits;
+use crate::gateway::{Gateway, Offered, Upstreams};
+use crate::lemonade::{Backend, Condition};
+use crate::limiter::queue::QueueSettings;
+use crate::limiter::{Balances, Limiter, Moment};
+use crate::llm::Policy;
+use crate::telemetry::metrics::Metrics;
+
+/// Answers of one request, and texts of one request for embeddings.
+const ANSWERS_MAX: u32 = 4;
+const INPUTS_MAX: u32 = 2_048;
+
+/// Requests that wait for one server, of everybody.
+const WAITING_MAX: usize = 1_000;
+
+/// Keys shown from elsewhere that wait to be written down.
+const FOREIGN_MAX: usize = 64;
+
+/// What answers `/v1`, while the appliance runs.
+pub(super) struct Model {
+    pub(super) gateway: Arc<Gateway>,
+    settings: config::Gateway,
+    foreign: mpsc::Receiver<(crate::domain::id::KeyId, std::net::IpAddr)>,
+}
+
+impl Parts<'_> {
+    /// `None`: the gateway is off.
+    pub(super) fn model(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Model>> {
+        let settings = &self.config.gateway;
+        if !settings.enabled {
+            return Ok(None);
+        }
+        let limits = self.control.limits().borrow().clone();
+        let backends: Result<Vec<_>, _> = settings
+            .backends
+            .iter()
+            .map(|backend| Backend::new(&backend.url, backend.api_key.as_ref()))
+            .collect();
+        let (told, foreign) = mpsc::channel(FOREIGN_MAX);
+        let gateway = Gateway {
+            table: self.table.clone(),
+            upstreams: Upstreams::new(backends?, &rules(settings, &limits)),
+            limiter: limiter(&self.control, &limits)?,
+            offered: offered(settings),
+            policy: policy(settings),
+            body_bytes_max: settings.body_bytes_max,
+            usage: self.control.usage_sink(),
+            metrics: Arc::clone(metrics),
+            // The access log has every one; the audit log may miss some of a flood.
+            foreign_key: Box::new(move |id, from| drop(told.try_send((id, from)))),
+        };
+        Ok(Some(Model {
+            gateway: Arc::new(gateway),
+            settings: settings.clone(),
+            foreign,
+        }))
+    }
+}
+
+impl Model {
+    pub(super) fn keep(
+        self,
+        control: &Arc<Control>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let Self {
+            gateway,
+            settings,
+            mut foreign,
+        } = self;
+        let (upstreams, shutdown) = (gateway.upstreams.clone(), stop.clone());
+        tasks.spawn(async move { upstreams.keep(shutdown).await });
+        let (limiter, keeper, shutdown) = (
+            Arc::clone(&gateway.limiter),
+            Arc::clone(control),
+            stop.clone(),
+        );
+        tasks.spawn(async move {
+            let balances = || serde_json::to_string(&limiter.balances()).unwrap_or_default();
+            keeper.keep_balances(balances, shutdown).await;
+        });
+        let (teller, shutdown) = (Arc::clone(control), stop.clone());
+        tasks.spawn(async move {
+            let telling = async {
+                while let Some((id, from)) = foreign.recv().await {
+                    if let Err(error) = teller.note_foreign_key(&id, Some(from)).await {
+                        tracing::warn!(%error, "a key that was shown from elsewhere was not written down");
+                    }
+                }
+            };
+            shutdown.run_until_cancelled(telling).await;
+        });
+        let following = follow(Arc::clone(control), gateway, settings);
+        let shutdown = stop.clone();
+        tasks.spawn(async move {
+            shutdown.run_until_cancelled(following).await;
+        });
+    }
+}
+
+/// Limits that change are in force at once, and what becomes of the servers is said.
+async fn follow(control: Arc<Control>, gateway: Arc<Gateway>, settings: config::Gateway) {
+    let mut limits = control.limits();
+    loop {
+        tokio::select! {
+            changed = limits.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = limits.borrow_and_update().clone();
+                gateway.limiter.apply(&now);
+                gateway.upstreams.apply(&rules(&settings, &now));
+            }
+            () = looked(&gateway.upstreams) => {}
+        }
+        control.report("model", health(&gateway.upstreams));
+        let models = gateway.upstreams.iter().flat_map(|upstream| {
+            let seen = upstream.backend.seen();
+            seen.models
+                .iter()
+                .map(|model| model.name.clone())
+                .collect::<Vec<_>>()
+        });
+        gateway.metrics.know(models);
+    }
+}
+
+async fn looked(upstreams: &Upstreams) {
+    let looks = upstreams
+        .iter()
+        .map(|upstream| Box::pin(upstream.backend.looked()));
+    futures_util::future::select_all(looks).await;
+}
+
+fn health(upstreams: &Upstreams) -> Health {
+    let away: Vec<String> = upstreams
+        .iter()
+        .filter_map(|upstream| match &upstream.backend.seen().condition {
+            Condition::Ready => None,
+            other => Some(format!("{} is {other}", upstream.backend.url())),
+        })
+        .collect();
+    if away.is_empty() {
+        Health::Ok
+    } else {
+        Health::degraded("THN-MODEL-01", away.join("; "))
+    }
+}
+
+/// Balances that cannot be read are as good as none: everybody begins with what the limit holds.
+fn limiter(control: &Control, limits: &Limits) -> anyhow::Result<Arc<Limiter>> {
+    let saved = control.saved_balances()?;
+    let saved = saved.map(|text| serde_json::from_str::<Balances>(&text));
+    let saved = match saved {
+        Some(Ok(saved)) => saved,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "the balances from before cannot be read: all are full again");
+            Balances::default()
+        }
+        None => Balances::default(),
+    };
+    Ok(Limiter::new(limits, saved, Moment::now()))
+}
+
+fn rules(settings: &config::Gateway, limits: &Limits) -> QueueSettings {
+    QueueSettings {
+        concurrency: limits.concurrency,
+        model_concurrency: limits.model_concurrency.clone(),
+        priorities: settings.priorities.clone(),
+        waiting_per_user_max: usize::try_from(settings.queued_max).unwrap_or(usize::MAX),
+        waiting_max: WAITING_MAX,
+        ..QueueSettings::default()
+    }
+}
+
+fn offered(settings: &config::Gateway) -> Offered {
+    let models = settings.models.iter();
+    Offered::new(models.map(|model| (model.name.clone(), model.alias.clone())))
+}
+
+fn policy(settings: &config::Gateway) -> Policy {
+    Policy {
+        output_max: settings.output_max,
+        output_default: settings.output_max,
+        answers_max: ANSWERS_MAX,
+        inputs_max: INPUTS_MAX,
+    }
+}
