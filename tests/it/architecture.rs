@@ -106,6 +106,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("file_rotate", &["telemetry"]),
     ("getrandom", &["auth"]),
     ("hmac", &["auth"]),
+    ("memchr", &["llm"]),
     ("nix", &["config", "edge", "host", "server", "store", "tls"]),
     ("rustls", &["edge", "portal/ca", "proxy", "server", "tls"]),
     ("saphyr_parser", &["config"]),
