@@ -21,6 +21,7 @@ mod configuration;
 mod crossing;
 mod documents;
 mod fronted;
+mod gateway;
 mod habits;
 mod hardening;
 mod identity;

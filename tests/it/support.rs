@@ -5,6 +5,7 @@ pub(crate) mod contract;
 pub(crate) mod disk;
 pub(crate) mod doors;
 pub(crate) mod frames;
+pub(crate) mod gate;
 pub(crate) mod log;
 pub(crate) mod model;
 pub(crate) mod origin;

@@ -110,7 +110,8 @@ impl Front {
             bridged_body_bytes_max: plan.body_bytes_max,
             ..Settings::new(ca_file)
         };
-        let proxy = Public::start(table.clone(), plan.portal, gateway::router(), settings).unwrap();
+        let proxy =
+            Public::start(table.clone(), plan.portal, gateway::router(None), settings).unwrap();
         let edge = Edge::new(plan.limits);
         let any = plan.listen.parse().unwrap();
         let (plain, tls) = (bind(any).unwrap(), bind(any).unwrap());

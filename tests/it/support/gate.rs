@@ -1,0 +1,241 @@
+//! `Gate`: an appliance with a model behind it, and people who ask.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thon::config::env::FixedVars;
+use thon::config::{self, Config};
+use thon::control::{Control, KeyWish, Launch};
+use thon::domain::audit::Actor;
+use thon::domain::key::Owner;
+use thon::domain::usage::UsageEntry;
+use thon::runtime::fake::Fake;
+use thon::server::Appliance;
+use tokio::net::TcpStream;
+
+use super::client::{Reply, request, send};
+use super::model::Model;
+use super::world::until;
+
+/// The gateway's plain listener of an appliance in this process.
+pub(crate) struct Gate {
+    pub(crate) model: Model,
+    pub(crate) appliance: Appliance,
+    pub(crate) address: SocketAddr,
+    config: Config,
+    _dir: TempDir,
+}
+
+/// What people who take part in these tests are called.
+const GROUPS: &str = "{red: [alice, bob, carol], blue: [dan]}";
+
+impl Gate {
+    pub(crate) async fn open() -> Self {
+        Self::with("").await
+    }
+
+    /// `gateway` is more of that section, as YAML in one line.
+    pub(crate) async fn with(gateway: &str) -> Self {
+        Self::before(Model::llama("tiny").await, gateway).await
+    }
+
+    pub(crate) async fn before(model: Model, gateway: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(&dir, &model, gateway);
+        let appliance = start(&config).await;
+        Self::of(dir, config, model, appliance).await
+    }
+
+    async fn of(dir: TempDir, config: Config, model: Model, appliance: Appliance) -> Self {
+        let listeners = appliance.listeners();
+        let gateway = listeners.iter().find(|listener| listener.name == "gateway");
+        let gate = Self {
+            address: gateway.unwrap().address,
+            model,
+            appliance,
+            config,
+            _dir: dir,
+        };
+        let looked = async || gate.model.counts().looks > 0 && gate.is_ready().await;
+        until("the model is seen", looked).await;
+        gate
+    }
+
+    async fn is_ready(&self) -> bool {
+        let key = self.key("red/alice").await;
+        self.get(&key, "/v1/models").await.status == 200
+    }
+
+    /// The same event after a restart of the appliance.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self {
+            model,
+            appliance,
+            config,
+            _dir: dir,
+            ..
+        } = self;
+        appliance.stop().await;
+        let appliance = start(&config).await;
+        Self::of(dir, config, model, appliance).await
+    }
+
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        self.appliance.control()
+    }
+
+    /// A new key of a participant, or of a group when there is no slash.
+    pub(crate) async fn key(&self, owner: &str) -> String {
+        self.key_for(owner, &[]).await
+    }
+
+    pub(crate) async fn key_for(&self, owner: &str, models: &[&str]) -> String {
+        let owner = match owner.contains('/') {
+            true => Owner::User(owner.parse().unwrap()),
+            false => Owner::Group(owner.parse().unwrap()),
+        };
+        let wish = KeyWish {
+            owner,
+            models: models.iter().map(|&name| name.to_owned().into()).collect(),
+            expires_at: None,
+            note: String::new(),
+        };
+        let made = self.control().create_key(wish, Actor::Control).await;
+        made.unwrap().secret.expose().to_owned()
+    }
+
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Reply {
+        let bearer = format!("Bearer {key}");
+        let headers = [("host", "gate"), ("authorization", bearer.as_str())];
+        send(self.wire().await, request("GET", path, &headers, "")).await
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: &Value) -> Reply {
+        self.post_raw(key, path, &body.to_string()).await
+    }
+
+    pub(crate) async fn post_raw(&self, key: &str, path: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("host", "gate"),
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        send(
+            self.wire().await,
+            request("POST", path, &headers, body.to_owned()),
+        )
+        .await
+    }
+
+    /// An answer that is read piece by piece, and left whenever the reader likes.
+    pub(crate) async fn begin(&self, key: &str, path: &str, body: &Value) -> Listening {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(self.wire().await))
+                .await
+                .unwrap();
+        let connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+            connection.await.ok();
+        }));
+        let request = Request::post(path)
+            .header("host", "gate")
+            .header("authorization", format!("Bearer {key}"))
+            .body(Full::new(bytes::Bytes::from(body.to_string())))
+            .unwrap();
+        let sending = tokio::spawn(async move { sender.send_request(request).await });
+        Listening {
+            answer: tokio_util::task::AbortOnDropHandle::new(sending),
+            _connection: connection,
+        }
+    }
+
+    async fn wire(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// What the ledger has of this many requests, oldest first.
+    pub(crate) async fn ledger(&self, count: usize) -> Vec<UsageEntry> {
+        let mut found = Vec::new();
+        until("the ledger is written", async || {
+            let wanted = thon::control::Wanted::default();
+            found = self.control().requests(1_000, wanted).await.unwrap();
+            found.len() >= count
+        })
+        .await;
+        assert_eq!(found.len(), count, "{found:#?}");
+        found.sort_by_key(|entry| entry.at);
+        found
+    }
+}
+
+/// Half a conversation.
+pub(crate) struct Listening {
+    answer:
+        tokio_util::task::AbortOnDropHandle<hyper::Result<http::Response<hyper::body::Incoming>>>,
+    _connection: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+impl Listening {
+    pub(crate) async fn head(self) -> (http::Response<hyper::body::Incoming>, impl Sized) {
+        let Self {
+            answer,
+            _connection: connection,
+        } = self;
+        (
+            super::client::within(answer).await.unwrap().unwrap(),
+            connection,
+        )
+    }
+}
+
+/// What is left of an answer, as text.
+pub(crate) async fn rest(body: hyper::body::Incoming) -> String {
+    let body = super::client::within(body.collect()).await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+/// The `data:` of a stream's events that are JSON.
+pub(crate) fn events(text: &str) -> Vec<Value> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|data| serde_json::from_str(data).ok())
+        .collect()
+}
+
+pub(crate) fn chat(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "hello"}]})
+}
+
+pub(crate) fn streamed(mut body: Value) -> Value {
+    body["stream"] = true.into();
+    body
+}
+
+fn config(dir: &TempDir, model: &Model, gateway: &str) -> Config {
+    let at = dir.path().display();
+    let url = model.url();
+    let settings = format!(
+        "groups: {GROUPS}\nstate_dir: {at}/state\nruntime_dir: {at}/run\n\
+         proxy: {{https_listen: '127.0.0.1:0', http_listen: '127.0.0.1:0'}}\n\
+         dashboard: {{host: 127.0.0.1, port: 0}}\n\
+         gateway: {{listen: '127.0.0.1:0', enabled: true, backends: [{{url: '{url}'}}], {gateway}}}\n\
+         sandbox: {{subnet: 10.201.0.0/24}}\n"
+    );
+    let path = dir.path().join("thon.yaml");
+    std::fs::write(&path, settings).unwrap();
+    config::load(Some(&path), &FixedVars::default()).unwrap()
+}
+
+async fn start(config: &Config) -> Appliance {
+    let fake = Fake::new(config.sandbox.subnet);
+    let appliance = Appliance::start_with(config, |_| Arc::new(fake))
+        .await
+        .unwrap();
+    let everybody = Launch::default();
+    let launched = appliance.control().launch(&everybody, Actor::Control);
+    launched.await.unwrap();
+    appliance
+}
