@@ -30,38 +30,61 @@ impl Page {
     pub fn line(
         &mut self,
         rule: &Rule,
-        model: &ModelName,
+        model: Option<&ModelName>,
         members: u32,
         now_us: u64,
     ) -> &mut Bucket {
         let pace = rule.pace(members);
-        let line = self
-            .lines
-            .entry(self.key(rule, model))
-            .or_insert_with(|| Line {
-                members,
-                bucket: Bucket::full(pace, now_us),
-            });
-        if line.bucket.pace() == pace {
-            line.bucket.fill(now_us);
-        } else {
+        let line = self.entry(rule, model, members, now_us);
+        if line.bucket.pace() != pace {
             line.members = members;
             line.bucket.hold(pace, now_us);
         }
         &mut line.bucket
     }
 
-    fn key(&self, rule: &Rule, model: &ModelName) -> LineKey {
-        let own = (rule.id.clone(), rule.apart(model).cloned());
-        if own.1.is_none() || self.lines.len() < LINES_MAX || self.lines.contains_key(&own) {
-            return own;
-        }
-        (own.0, None)
+    /// The balance at present. What it holds is not for somebody to say who was admitted long ago.
+    pub fn charged(
+        &mut self,
+        rule: &Rule,
+        model: Option<&ModelName>,
+        members: u32,
+        now_us: u64,
+    ) -> &mut Bucket {
+        &mut self.entry(rule, model, members, now_us).bucket
+    }
+
+    fn entry(
+        &mut self,
+        rule: &Rule,
+        model: Option<&ModelName>,
+        members: u32,
+        now_us: u64,
+    ) -> &mut Line {
+        let key = (rule.id.clone(), model.cloned());
+        let line = self.lines.entry(key).or_insert_with(|| Line {
+            members,
+            bucket: Bucket::full(rule.pace(members), now_us),
+        });
+        line.bucket.fill(now_us);
+        line
+    }
+
+    /// What tells the rule's balance of a model apart: nothing, if there are too many already.
+    pub fn apart<'m>(&self, rule: &Rule, model: &'m ModelName) -> Option<&'m ModelName> {
+        let model = rule.apart(model)?;
+        let has_room = self.lines.len() < LINES_MAX;
+        let is_there = || {
+            self.lines
+                .contains_key(&(rule.id.clone(), Some(model.clone())))
+        };
+        (has_room || is_there()).then_some(model)
     }
 
     /// The balance as it is written.
     pub fn read(&self, rule: &Rule, model: &ModelName) -> Option<&Line> {
-        self.lines.get(&self.key(rule, model))
+        let model = self.apart(rule, model);
+        self.lines.get(&(rule.id.clone(), model.cloned()))
     }
 
     /// All balances of a rule, with the models that have their own.
