@@ -53,6 +53,9 @@ impl<'r> Held<'r> {
     /// What became of a rule; as it was, if it is gone.
     pub fn present(self, index: usize) -> Option<&'r Rule> {
         let rule = self.admitted.rules.get(index)?;
+        if std::ptr::eq(self.admitted, self.now) {
+            return Some(rule);
+        }
         Some(self.now.find(&rule.id).unwrap_or(rule))
     }
 }
