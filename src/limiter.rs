@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::domain::model::ModelName;
 use crate::domain::quota::Limits;
@@ -33,13 +32,13 @@ pub use standing::{Account, Standing};
 
 use learnt::Lesson;
 use ledger::{Charge, Denied, Hold, Ledger};
-use rules::{Rules, THOUSAND};
+use rules::{Held, Rules, THOUSAND};
 
 /// Token limits and request rates. One lock guards all balances: it is held for less than a
 /// microsecond and never over an await, and splitting it would cost the all-or-nothing.
 #[derive(Debug)]
 pub struct Limiter {
-    begun: Instant,
+    begun: Moment,
     books: Mutex<Books>,
 }
 
@@ -57,13 +56,13 @@ impl Limiter {
         let mut ledger = Ledger::restore(saved, age_us, 0);
         ledger.apply(&rules, 0);
         Arc::new(Self {
-            begun: now.instant,
+            begun: now,
             books: Mutex::new(Books { rules, ledger }),
         })
     }
 
     fn now_us(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.begun.passed_us()
     }
 
     /// New limits. What is left in a balance stays, as far as the new limit has room for it.
@@ -127,18 +126,26 @@ impl Limiter {
         self.books.lock().ledger.in_flight()
     }
 
-    fn extend(&self, rules: &Rules, ask: &Ask, holds: &mut [Hold], more: &[u64]) {
-        let now_us = self.now_us();
-        self.books
-            .lock()
-            .ledger
-            .extend(rules, ask, (holds, more), now_us);
-    }
-
-    fn close(&self, rules: &Rules, ask: &Ask, holds: &[Hold], charge: Charge) {
+    fn extend(&self, admitted: &Rules, ask: &Ask, holds: &mut [Hold], more: &[u64]) {
         let now_us = self.now_us();
         let mut books = self.books.lock();
-        books.ledger.close(rules, ask, (holds, charge), now_us);
+        let Books { rules, ledger } = &mut *books;
+        let rules = Held {
+            admitted,
+            now: rules,
+        };
+        ledger.extend(rules, ask, (holds, more), now_us);
+    }
+
+    fn close(&self, admitted: &Rules, ask: &Ask, holds: &[Hold], charge: Charge) {
+        let now_us = self.now_us();
+        let mut books = self.books.lock();
+        let Books { rules, ledger } = &mut *books;
+        let rules = Held {
+            admitted,
+            now: rules,
+        };
+        ledger.close(rules, ask, (holds, charge), now_us);
     }
 
     fn learn(&self, ask: &Ask, lesson: Lesson) {

@@ -83,15 +83,16 @@ impl Bucket {
         self.grains = full.min(self.grains.saturating_add(gained));
     }
 
-    /// Holds another amount from now on. What is left stays, as far as there is room for it.
+    /// Holds another amount from now on. Of a greater one the difference is there at once, as if it had
+    /// always been so great; of a smaller one what is left stays as far as there is room.
     pub fn hold(&mut self, pace: Pace, now_us: u64) {
         self.fill(now_us);
-        let left = self.left();
         if pace.window_us != self.pace.window_us {
-            self.grains = i128::from(left) * i128::from(pace.window_us);
+            self.grains = i128::from(self.left()) * i128::from(pace.window_us);
         }
+        let more = pace.capacity.saturating_sub(self.pace.capacity);
         self.pace = pace;
-        self.grains = self.grains.min(pace.grains(pace.capacity));
+        self.give(more);
     }
 
     /// Takes it away, into debt if need be.
@@ -202,16 +203,27 @@ mod tests {
     }
 
     #[test]
-    fn a_new_capacity_keeps_what_is_left_as_far_as_there_is_room() {
+    fn a_new_capacity_keeps_what_was_used_or_what_is_left() {
         let mut bucket = bucket(60_000);
         bucket.take(20_000);
         bucket.hold(Pace::new(90_000, MINUTE), 0);
-        assert_eq!(bucket.left(), 40_000);
+        assert_eq!(bucket.left(), 70_000);
+        bucket.hold(Pace::new(75_000, MINUTE), 0);
+        assert_eq!(bucket.left(), 70_000);
         bucket.hold(Pace::new(10_000, MINUTE), 0);
         assert_eq!(bucket.left(), 10_000);
-        bucket.take(15_000);
+        bucket.take(35_000);
+        bucket.hold(Pace::new(20_000, MINUTE), 0);
+        assert_eq!(bucket.left(), -15_000);
+    }
+
+    #[test]
+    fn a_full_one_is_full_whatever_it_holds() {
+        let mut bucket = bucket(60_000);
         bucket.hold(Pace::new(90_000, MINUTE), 0);
-        assert_eq!(bucket.left(), -5_000);
+        assert!(bucket.is_full());
+        bucket.hold(Pace::new(10_000, MINUTE), 0);
+        assert!(bucket.is_full());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::limiter::ask::{Ask, Subject};
 use crate::limiter::bucket::Bucket;
 use crate::limiter::learnt::{Learnt, Lesson, MODELS_MAX, OUTPUT_START, Recent};
 use crate::limiter::page::Page;
-use crate::limiter::rules::{Counts, Draw, Expected, Rule, Rules, THOUSAND};
+use crate::limiter::rules::{Counts, Draw, Expected, Held, Rule, Rules, THOUSAND};
 
 mod saved;
 mod standings;
@@ -53,6 +53,8 @@ struct UserPage {
 pub struct Hold {
     pub rule: usize,
     pub reserved: u64,
+    /// From the balance of all models for which there was no room.
+    pub is_shared: bool,
 }
 
 /// Why nothing was taken.
@@ -82,13 +84,38 @@ struct Open<'l> {
 }
 
 impl Open<'_> {
+    fn page(&mut self, rule: &Rule) -> &mut Page {
+        match rule.limit.scope {
+            Scope::Event => self.event,
+            Scope::Group => self.group,
+            Scope::User => self.user,
+        }
+    }
+
+    /// The balance that a new request draws on.
     fn line(&mut self, rule: &Rule, ask: &Ask, now_us: u64) -> &mut Bucket {
-        let page = match rule.limit.scope {
-            Scope::Event => &mut *self.event,
-            Scope::Group => &mut *self.group,
-            Scope::User => &mut *self.user,
-        };
-        page.line(rule, &ask.model, ask.subject.members, now_us)
+        let page = self.page(rule);
+        let model = page.apart(rule, &ask.model);
+        page.line(rule, model, ask.subject.members, now_us)
+    }
+
+    /// The balance that a request drew on.
+    fn drawn(&mut self, (rule, hold): (&Rule, &Hold), ask: &Ask, now_us: u64) -> &mut Bucket {
+        let model = rule.apart(&ask.model).filter(|_| !hold.is_shared);
+        let page = self.page(rule);
+        page.charged(rule, model, ask.subject.members, now_us)
+    }
+
+    fn hold(&mut self, rules: &Rules, draw: &Draw, ask: &Ask) -> Hold {
+        let rule = rules.rules.get(draw.rule);
+        let is_shared = rule.is_some_and(|rule| {
+            rule.apart(&ask.model).is_some() && self.page(rule).apart(rule, &ask.model).is_none()
+        });
+        Hold {
+            rule: draw.rule,
+            reserved: draw.reserve,
+            is_shared,
+        }
     }
 }
 
@@ -155,32 +182,22 @@ impl Ledger {
         if let Some(denied) = denied {
             return Err(denied);
         }
+        let mut holds = Vec::with_capacity(draws.len());
         for draw in draws {
             if let Some(rule) = rules.rules.get(draw.rule) {
                 open.line(rule, ask, now_us).take(draw.reserve);
             }
+            holds.push(open.hold(rules, draw, ask));
         }
-        Ok(self.began(draws))
-    }
-
-    /// Counts a request whose reservation was made.
-    pub fn began(&mut self, draws: &[Draw]) -> Vec<Hold> {
-        let holds: Vec<Hold> = draws
-            .iter()
-            .map(|draw| Hold {
-                rule: draw.rule,
-                reserved: draw.reserve,
-            })
-            .collect();
         self.in_flight.requests += 1;
         self.in_flight.reserved = self.in_flight.reserved.saturating_add(most(&holds));
-        holds
+        Ok(holds)
     }
 
     /// Takes more for an answer that grew: so much of each.
     pub fn extend(
         &mut self,
-        rules: &Rules,
+        rules: Held<'_>,
         ask: &Ask,
         (holds, more): (&mut [Hold], &[u64]),
         now_us: u64,
@@ -188,8 +205,8 @@ impl Ledger {
         let before = most(holds);
         let mut open = self.open(&ask.subject);
         for (hold, more) in holds.iter_mut().zip(more).filter(|(_, more)| **more > 0) {
-            if let Some(rule) = rules.rules.get(hold.rule) {
-                open.line(rule, ask, now_us).take(*more);
+            if let Some(rule) = rules.present(hold.rule) {
+                open.drawn((rule, hold), ask, now_us).take(*more);
                 hold.reserved = hold.reserved.saturating_add(*more);
             }
         }
@@ -200,18 +217,18 @@ impl Ledger {
     /// Charges what it cost and gives the rest back.
     pub fn close(
         &mut self,
-        rules: &Rules,
+        rules: Held<'_>,
         ask: &Ask,
         (holds, charge): (&[Hold], Charge),
         now_us: u64,
     ) {
         let mut open = self.open(&ask.subject);
         for hold in holds {
-            let Some(rule) = rules.rules.get(hold.rule) else {
+            let Some(rule) = rules.present(hold.rule) else {
                 continue;
             };
             let cost = charge.of(rule);
-            let bucket = open.line(rule, ask, now_us);
+            let bucket = open.drawn((rule, hold), ask, now_us);
             if cost > hold.reserved {
                 bucket.take(cost - hold.reserved);
             } else {

@@ -42,6 +42,24 @@ pub struct Rules {
     pub weights: Weights,
 }
 
+/// The rules that admitted a request, beside those of the present.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'r> {
+    pub admitted: &'r Rules,
+    pub now: &'r Rules,
+}
+
+impl<'r> Held<'r> {
+    /// What became of a rule; as it was, if it is gone.
+    pub fn present(self, index: usize) -> Option<&'r Rule> {
+        let rule = self.admitted.rules.get(index)?;
+        if std::ptr::eq(self.admitted, self.now) {
+            return Some(rule);
+        }
+        Some(self.now.find(&rule.id).unwrap_or(rule))
+    }
+}
+
 /// What a request is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {

@@ -25,6 +25,7 @@ mod gateway;
 mod habits;
 mod hardening;
 mod identity;
+mod limiter;
 mod limits;
 mod malformed;
 mod multiplexed;

@@ -36,11 +36,13 @@ impl Ledger {
             let mut bucket = Bucket::with(pace, balance.left, 0);
             bucket.fill(age_us);
             let line = Line {
+                limit: balance.limit.into(),
+                model: balance.model,
                 members: balance.members,
                 bucket: Bucket::with(pace, bucket.left(), now_us),
             };
             let page = ledger.page(balance.account);
-            page.restore(&balance.limit, balance.model, line);
+            page.restore(line);
         }
         ledger
     }
@@ -59,10 +61,10 @@ impl Ledger {
 }
 
 fn write(page: &Page, account: &Account, all: &mut Vec<Balance>) {
-    all.extend(page.all().map(|((limit, model), line)| Balance {
-        limit: limit.to_string(),
+    all.extend(page.all().map(|line| Balance {
+        limit: line.limit.to_string(),
         account: account.clone(),
-        model: model.clone(),
+        model: line.model.clone(),
         members: line.members,
         left: line.bucket.left(),
         capacity: line.bucket.pace().capacity(),

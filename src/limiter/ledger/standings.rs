@@ -50,7 +50,9 @@ impl Ledger {
         let page = self.page_of(subject, rule.limit.scope);
         let before = all.len();
         let lines = page.into_iter().flat_map(|page| page.of(rule));
-        all.extend(lines.map(|(model, line)| standing(rule, subject, model, Some(line), now_us)));
+        all.extend(
+            lines.map(|line| standing(rule, subject, line.model.as_ref(), Some(line), now_us)),
+        );
         if all.len() == before {
             all.push(standing(rule, subject, None, None, now_us));
         }
