@@ -63,8 +63,8 @@ impl FairQueue {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
-        let now = self.started.elapsed();
         let mut state = self.state.lock();
+        let now = self.started.elapsed();
         let outcome = change(&mut state, now);
         let turns = state.turns(now);
         drop(state);
@@ -110,8 +110,8 @@ impl FairQueue {
     }
 
     pub fn status(&self) -> QueueStatus {
-        let now = self.started.elapsed();
-        self.state.lock().scheduler.status(now)
+        let mut state = self.state.lock();
+        state.scheduler.status(self.started.elapsed())
     }
 }
 

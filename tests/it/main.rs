@@ -20,6 +20,7 @@ mod config_files;
 mod configuration;
 mod crossing;
 mod documents;
+mod fairness;
 mod fronted;
 mod gateway;
 mod habits;

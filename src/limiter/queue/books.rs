@@ -29,7 +29,8 @@ pub(super) struct Request {
     /// Slots that it takes.
     pub(super) width: u32,
     pub(super) affinity: u64,
-    pub(super) entered: Duration,
+    /// Since when it is the first of its user's, or else since it came.
+    pub(super) since: Duration,
 }
 
 pub(super) struct User {
@@ -163,12 +164,24 @@ impl Books {
     }
 
     /// Takes a request out of the line, because it runs or because it left.
-    pub(super) fn take(&mut self, person: &Person, ticket: Ticket) -> Option<Request> {
+    pub(super) fn take(
+        &mut self,
+        person: &Person,
+        ticket: Ticket,
+        now: Duration,
+    ) -> Option<Request> {
         let (share, user) = self.account(person)?;
         let is_it = |request: &Request| request.ticket == ticket;
         let at = user.queue.iter().position(is_it)?;
+        let taken = user.queue.remove(at)?;
         share.waiting = share.waiting.saturating_sub(1);
-        user.queue.remove(at)
+        // What follows the first was passed by its own until now; from now on, by others.
+        let of_line = |request: &&mut Request| request.line == taken.line;
+        let next = user.queue.iter_mut().find(of_line);
+        if let Some(next) = next.filter(|next| next.ticket > taken.ticket) {
+            next.since = next.since.max(now);
+        }
+        Some(taken)
     }
 
     pub(super) fn run(&mut self, person: &Person, width: u32) {

@@ -1,7 +1,8 @@
 //! Whose turn it is: the group that had least, in it the user who had least, in theirs the first.
 //!
-//! Slot time counts four fifths and the wait of the oldest request one fifth, so that nobody who
-//! waits is passed for ever. All requests wait equally fast, so the moment of entering does.
+//! Slot time counts nine tenths, and one tenth how long the user's first request waits, so that who
+//! is passed by others comes nearer all the time. All waits grow equally fast, so it is the moment
+//! that counts at which they began.
 
 use std::sync::Arc;
 
@@ -9,12 +10,12 @@ use super::books::{Books, Group, Person, Request, Ticket, User};
 use super::decay::ms;
 use super::line::{Line, LineId};
 
-const SERVICE: f64 = 0.8;
-const WAIT: f64 = 0.2;
+const SERVICE: f64 = 0.9;
+const WAIT: f64 = 0.1;
 
 /// The smaller, the earlier. `vt` in present milliseconds.
-pub(super) fn rank(vt: f64, entered_ms: f64) -> f64 {
-    SERVICE * vt + WAIT * entered_ms
+pub(super) fn rank(vt: f64, since_ms: f64) -> f64 {
+    SERVICE * vt + WAIT * since_ms
 }
 
 /// Who may be picked.
@@ -43,7 +44,7 @@ pub(super) struct Choice<'a> {
     /// Otherwise slots are kept until it does.
     pub(super) fits: bool,
     rank: f64,
-    entered_ms: f64,
+    since_ms: f64,
     /// A free slot remembers its conversation.
     is_remembered: bool,
 }
@@ -70,25 +71,25 @@ impl<'a> Look<'a> {
         let mut oldest = f64::INFINITY;
         let heads = group.users.values().filter_map(|user| {
             let choice = self.of_user(user, round)?;
-            oldest = oldest.min(choice.entered_ms);
+            oldest = oldest.min(choice.since_ms);
             Some(choice)
         });
         let mut choice = self.nearest(heads)?;
         choice.rank = rank(group.share.vt / self.scale, oldest);
-        choice.entered_ms = oldest;
+        choice.since_ms = oldest;
         Some(choice)
     }
 
     fn of_user(&self, user: &'a User, round: Round) -> Option<Choice<'a>> {
         let head = user.waiting_for(self.id).next()?;
         let fits = self.fits(user, head, round)?;
-        let entered_ms = ms(head.entered);
+        let since_ms = ms(head.since);
         Some(Choice {
             person: &user.person,
             ticket: head.ticket,
             fits,
-            rank: rank(user.vt / self.scale, entered_ms),
-            entered_ms,
+            rank: rank(user.vt / self.scale, since_ms),
+            since_ms,
             is_remembered: self.line.remembers(head.affinity),
         })
     }

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::books::{Person, Ticket};
+use super::decay::ms;
 use super::line::{Line, LineId};
-use super::order::order;
+use super::order::{Present, order};
 use super::scheduler::Scheduler;
 use super::settings::{Busy, BusyKind, Position};
 use crate::domain::model::ModelName;
@@ -68,7 +69,11 @@ impl Scheduler {
             return Vec::new();
         };
         let groups = self.books.groups.values();
-        order(groups, (id, line), self.decay.scale(now))
+        let present = Present {
+            now_ms: ms(now),
+            scale: self.decay.scale(now),
+        };
+        order(groups, (id, line), present)
     }
 
     fn eta(&self, ticket: Ticket, person: &Person, place: u32, now: Duration) -> Option<Duration> {

@@ -109,7 +109,7 @@ impl Scheduler {
             line: id,
             width,
             affinity: who.affinity.unwrap_or_else(|| number(&person)),
-            entered: now,
+            since: now,
         };
         self.books.wait(&person, request);
         self.waiting.insert(ticket, person);
@@ -148,7 +148,7 @@ impl Scheduler {
     }
 
     fn leave_line(&mut self, person: &Person, ticket: Ticket, now: Duration) -> Option<Request> {
-        let request = self.books.take(person, ticket)?;
+        let request = self.books.take(person, ticket, now)?;
         let line = self.lines.get_mut(&request.line)?;
         line.waiting = line.waiting.saturating_sub(1);
         if line.waiting == 0 {
