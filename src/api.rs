@@ -7,6 +7,7 @@ pub mod ca;
 pub mod error;
 pub mod instance;
 pub mod invite;
+pub mod key;
 pub mod status;
 
 pub use ca::CaView;
@@ -16,4 +17,7 @@ pub use instance::{
     PasswordView,
 };
 pub use invite::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
+pub use key::{
+    CreateKeyRequest, KeyHolder, KeyList, KeyState, KeyView, NewKeyView, RotateKeyRequest,
+};
 pub use status::{HealthView, Listener, PartView, Status, Verdict};

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
 
-pub use admit::{KeyRefusal, admit};
 pub use activity::{Activity, OpenSocket, Place};
+pub use admit::{KeyRefusal, admit};
 pub use key::LiveKey;
 pub use route::{Route, State, Target};
 pub use session::{LiveSession, SessionInUse};

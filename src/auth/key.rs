@@ -103,7 +103,10 @@ mod tests {
         assert_eq!(key("a", 1), key("a", 1));
         assert_ne!(key("a", 1), key("a", 2));
         assert_ne!(key("a", 1), key("b", 1));
-        assert_ne!(key("a", 1), of_instance(&Secret::new("l"), &instance("a"), 1));
+        assert_ne!(
+            key("a", 1),
+            of_instance(&Secret::new("l"), &instance("a"), 1)
+        );
         let shown = read(key("a", 1).expose()).unwrap();
         assert_eq!(shown.id, id_of(&store, &instance("a"), 1));
     }

@@ -155,9 +155,8 @@ impl Publisher {
     }
 
     fn put_in_force(&self, changes: &Changes<'_>) {
-        let nothing = changes.instances.is_empty()
-            && changes.sessions.is_empty()
-            && changes.keys.is_empty();
+        let nothing =
+            changes.instances.is_empty() && changes.sessions.is_empty() && changes.keys.is_empty();
         if nothing && !changes.all {
             return;
         }

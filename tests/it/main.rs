@@ -24,6 +24,7 @@ mod fronted;
 mod habits;
 mod hardening;
 mod identity;
+mod keys;
 mod limits;
 mod malformed;
 mod multiplexed;
