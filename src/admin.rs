@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod instances;
 mod invites;
+mod keys;
 mod status;
 mod view;
 
@@ -62,12 +63,22 @@ pub fn control_router(state: AdminState) -> Router {
         .route("/api/invites", get(invites::list).post(invites::create))
         .route("/api/invites/{id}", delete(invites::revoke))
         .route("/api/invites/{group}/{user}/rotate", post(invites::rotate));
-    finish(router.merge(instance_routes()), state)
+    let router = router.merge(instance_routes()).merge(key_routes());
+    finish(router, state)
 }
 
 /// What the admin listener serves to the network: nothing that needs a right.
 pub fn public_admin_router(state: AdminState) -> Router {
     finish(Router::new(), state)
+}
+
+fn key_routes() -> Router<AdminState> {
+    Router::new()
+        .route("/api/keys", get(keys::list).post(keys::create))
+        .route("/api/keys/{id}", get(keys::show).delete(keys::revoke))
+        .route("/api/keys/{id}/disable", post(keys::disable))
+        .route("/api/keys/{id}/enable", post(keys::enable))
+        .route("/api/keys/{id}/rotate", post(keys::rotate))
 }
 
 fn instance_routes() -> Router<AdminState> {

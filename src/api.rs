@@ -8,6 +8,7 @@ pub mod error;
 pub mod gateway;
 pub mod instance;
 pub mod invite;
+pub mod key;
 pub mod status;
 pub mod usage;
 
@@ -22,5 +23,8 @@ pub use instance::{
     PasswordView,
 };
 pub use invite::{CreateInvitesRequest, InviteList, InviteView, NewInviteList, NewInviteView};
+pub use key::{
+    CreateKeyRequest, KeyHolder, KeyList, KeyState, KeyView, NewKeyView, RotateKeyRequest,
+};
 pub use status::{HealthView, Listener, PartView, Status, Verdict};
 pub use usage::{By, Every, RequestList, RequestQuery, UsageList, UsageQuery, UsageRow, UsageSum};

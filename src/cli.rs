@@ -9,6 +9,7 @@ mod failure;
 mod install;
 mod instances;
 mod invites;
+mod keys;
 mod launch;
 mod output;
 mod progress;
@@ -47,6 +48,7 @@ Examples:
   thon doctor                        what is wrong, and what to do about it
   thon instances logs red/alice      why an editor does not start
   thon invites rotate red/alice      a new link for somebody who lost theirs
+  thon keys create red/alice         a key for the language model, to be used anywhere
   thon --json status | jq .health    everything is also there for programs
 
 Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is not valid";
@@ -94,6 +96,9 @@ enum Command {
     /// Participants' personal links
     #[command(visible_alias = "invite")]
     Invites(invites::Args),
+    /// Keys for the language model
+    #[command(visible_alias = "key")]
+    Keys(keys::Args),
     /// The certificate that participants' browsers have to trust
     Ca(ca::Args),
     /// The settings
@@ -138,6 +143,7 @@ impl Context<'_> {
             Command::Doctor => doctor::perform(self),
             Command::Instances(args) => wait(instances::perform(self, args)),
             Command::Invites(args) => wait(invites::perform(self, args)),
+            Command::Keys(args) => wait(keys::perform(self, args)),
             Command::Ca(args) => wait(ca::perform(self, args)),
             Command::Config(args) => config::perform(self, &args),
             Command::Cleanup(args) => wait(cleanup::perform(self, &args)),

@@ -26,7 +26,8 @@ pub trait Runtime: Send + Sync + 'static {
     async fn prepare(&self) -> Result<Network, RuntimeError>;
 
     /// Makes the container with its volumes and files, not started. The name is derived from
-    /// instance and generation: one that exists already is found, not made twice. An image that is
+    /// instance and generation: one that exists already is found, not made twice, and given its files
+    /// again if it does not run. An image that is
     /// not here is `Refused`, with the next step in words.
     async fn create(&self, spec: &InstanceSpec) -> Result<Container, RuntimeError>;
 

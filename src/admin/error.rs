@@ -8,7 +8,6 @@ use http::{HeaderValue, StatusCode};
 
 use crate::api::ErrorEnvelope;
 use crate::control::Error;
-use crate::domain::id::ParseError;
 
 /// A refusal, ready to be sent.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn field(field: &str, error: &ParseError) -> Self {
+    pub(super) fn field(field: &str, error: &impl ToString) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             envelope: ErrorEnvelope::new("invalid", error.to_string()).field(field),

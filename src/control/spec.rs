@@ -1,7 +1,9 @@
 //! Pure: an instance, its workspace and the settings to what a runtime gets.
 
+mod agents;
+
 use crate::control::Settings;
-use crate::domain::instance::{EDITOR_PORT, InjectedFile, Instance, InstanceSpec};
+use crate::domain::instance::{EDITOR_PORT, InjectedFile, Instance, InstanceSpec, Standing};
 use crate::domain::secret::Secret;
 use crate::domain::workspace::Workspace;
 
@@ -18,7 +20,15 @@ pub(super) fn spec(
     workspace: &Workspace,
     settings: &Settings,
     editor_cookie: &Secret,
+    key: &Secret,
 ) -> InstanceSpec {
+    let mut files = agents::files(settings, key);
+    files.push(InjectedFile {
+        path: EDITOR_CONFIG.to_owned(),
+        mode: 0o400,
+        contents: Secret::new(editor_config(editor_cookie)),
+        standing: Standing::Ours,
+    });
     InstanceSpec {
         id: instance.id.clone(),
         generation: instance.generation,
@@ -34,11 +44,7 @@ pub(super) fn spec(
             ("THON_GROUP".to_owned(), instance.owner.group.to_string()),
             ("THON_USERNAME".to_owned(), instance.owner.user.to_string()),
         ],
-        files: vec![InjectedFile {
-            path: EDITOR_CONFIG.to_owned(),
-            mode: 0o400,
-            contents: Secret::new(editor_config(editor_cookie)),
-        }],
+        files,
     }
 }
 

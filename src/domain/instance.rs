@@ -156,7 +156,7 @@ pub struct InstanceSpec {
     pub sudo: Sudo,
     pub command: Vec<String>,
     pub env: Vec<(String, String)>,
-    /// Put into the container before it starts.
+    /// Put into the container whenever it is about to start.
     pub files: Vec<InjectedFile>,
 }
 
@@ -192,13 +192,24 @@ pub enum Sudo {
     Deny,
 }
 
-/// A file that belongs to the container, not to the workspace or the home directory.
+/// A file that a container is given. It belongs to the participant's user.
 #[derive(Clone, Debug)]
 pub struct InjectedFile {
     /// Absolute, inside the container.
     pub path: String,
     pub mode: u32,
     pub contents: Secret,
+    pub standing: Standing,
+}
+
+/// Whose a file is, once it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It belongs to the container and is put in place of whatever is there. Without it nothing starts.
+    Ours,
+    /// It is in the home directory or the workspace: put where nothing is yet, and the participant's from
+    /// then on. An editor starts without it.
+    Theirs,
 }
 
 /// A container of ours as a runtime lists it.

@@ -11,7 +11,7 @@ mod volumes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon::domain::instance::{ContainerState, InjectedFile, InstanceSpec};
+use thon::domain::instance::{ContainerState, InjectedFile, InstanceSpec, Standing};
 use thon::domain::secret::Secret;
 use thon::runtime::docker::{Docker, Settings};
 use thon::runtime::{Runtime, RuntimeError};
@@ -199,6 +199,7 @@ async fn the_editor_must_accept_the_cookie() {
         contents: Secret::new(format!(
             "bind-addr: 0.0.0.0:8443\nauth: password\nhashed-password: {hash}\n"
         )),
+        standing: Standing::Ours,
     });
     let made = docker.create(&spec).await.unwrap();
     docker.start(&made.id).await.unwrap();

@@ -12,6 +12,7 @@ mod editor;
 mod forwarder;
 mod fronted;
 mod gate;
+mod keys;
 mod killed;
 mod lifecycle;
 pub(crate) mod machine;

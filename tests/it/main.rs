@@ -26,6 +26,7 @@ mod gateway;
 mod habits;
 mod hardening;
 mod identity;
+mod keys;
 mod limiter;
 mod limits;
 mod malformed;

@@ -6,6 +6,7 @@ use redb::TableHandle as _;
 use thon::domain::address::{Lease, Released};
 use thon::domain::instance::{Desired, Instance, Phase};
 use thon::domain::invite::Invite;
+use thon::domain::key::{Holder, Key, Owner};
 use thon::domain::session::Session;
 use thon::domain::user::{Group, Source, User};
 use thon::domain::workspace::{Mount, Owned, Workspace};
@@ -60,6 +61,14 @@ const WRITTEN: &[(&str, &str)] = &[
         r#"{"address":"10.201.0.2","owner":"red/alice","instance":null}"#,
     ),
     ("workspace_owners", r#"{"workspace":"00000000000000bb"}"#),
+    (
+        "keys",
+        r#"{"id":"00000000000000c1","owner":{"user":"red/alice"},"holder":{"instance":{"instance":"156dc055e5becc77","generation":3,"address":"10.201.0.2"}},"secrets":[{"hash":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31],"until":null}],"models":[],"created_at":"2026-11-22T11:37:28Z","expires_at":null,"disabled":false,"last_used_at":null,"note":""}"#,
+    ),
+    (
+        "keys",
+        r#"{"id":"00000000000000c2","owner":{"group":"red"},"holder":"person","secrets":[],"models":["user.qwen3"],"created_at":"2026-11-22T11:37:28Z","expires_at":"2026-11-23T11:37:28Z","disabled":true,"last_used_at":"2026-11-22T12:00:00Z","note":"the demo"}"#,
+    ),
 ];
 
 fn read<R: Record>() -> Vec<R> {
@@ -102,6 +111,14 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
     assert_eq!(read::<Lease>()[0].instance, None);
     assert_eq!(read::<Owned>()[0].workspace.to_string(), "00000000000000bb");
+    let keys = read::<Key>();
+    assert_eq!(keys[0].secrets[0].hash[31], 31);
+    assert!(matches!(
+        keys[0].holder,
+        Holder::Instance { generation: 3, .. }
+    ));
+    assert_eq!(keys[1].owner, Owner::Group("red".parse().unwrap()));
+    assert_eq!(keys[1].models[0].as_str(), "qwen3");
 }
 
 #[test]

@@ -161,6 +161,7 @@ impl Control {
             &workspace,
             &self.settings,
             &self.editor_cookie(instance),
+            &self.container_key(instance),
         ))
     }
 

@@ -12,7 +12,8 @@ use crate::domain::instance::{Container, ContainerState, InstanceSpec};
 use crate::runtime::RuntimeError;
 
 /// Repeated after a crash at any point, it goes on where it was: volumes are found by name and
-/// label, the container by name and labels, and files are put until it was started once.
+/// label, the container by name and labels, and files are put whenever it does not run: what it is
+/// given may have changed since it was made.
 pub(super) async fn create(
     client: &Client,
     settings: &Settings,
@@ -30,10 +31,18 @@ pub(super) async fn create(
             .ok_or_else(|| no_image(&wanted.image))?,
         Err(failure) => return Err(failure.into()),
     };
-    if container.state == ContainerState::Created {
+    if awaits_start(&container.state) {
         files::put(client, settings, &container.id, &wanted.files).await?;
     }
     Ok(container)
+}
+
+/// Nothing in it reads the files at this moment.
+fn awaits_start(state: &ContainerState) -> bool {
+    matches!(
+        state,
+        ContainerState::Created | ContainerState::Exited { .. }
+    )
 }
 
 async fn make(

@@ -1,4 +1,4 @@
-//! Injected files: a tar archive put into a container that was never started.
+//! Injected files: tar archives put into a container that does not run.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -7,16 +7,50 @@ use bollard::query_parameters::{ContainerArchiveInfoOptions, UploadToContainerOp
 
 use super::client::Client;
 use super::{PARTICIPANT_ID, Settings};
-use crate::domain::instance::InjectedFile;
+use crate::domain::instance::{InjectedFile, Standing};
 use crate::runtime::RuntimeError;
 
-/// Puts the files, and only those directories above them that the image lacks: an entry for one
-/// that exists would change its owner and mode.
+/// What is a participant's home: directories in it are theirs.
+const HOME: &str = "/home/vscode";
+
+/// Puts the files. The participant's own never keep an editor from starting, whatever they made of
+/// their home: a file in place of a directory, a loop of links, or a disk that is full.
 pub(super) async fn put(
     client: &Client,
     settings: &Settings,
     container: &str,
     files: &[InjectedFile],
+) -> Result<(), RuntimeError> {
+    let of = |standing| files.iter().filter(move |file| file.standing == standing);
+    let ours: Vec<&InjectedFile> = of(Standing::Ours).collect();
+    put_together(client, settings, container, &ours).await?;
+    for file in of(Standing::Theirs) {
+        if let Err(error) = put_once(client, settings, container, file).await {
+            tracing::warn!(container, path = file.path, "not put: {error}");
+        }
+    }
+    Ok(())
+}
+
+async fn put_once(
+    client: &Client,
+    settings: &Settings,
+    container: &str,
+    file: &InjectedFile,
+) -> Result<(), RuntimeError> {
+    if exists(client, settings, container, Path::new(&file.path)).await? {
+        return Ok(());
+    }
+    put_together(client, settings, container, &[file]).await
+}
+
+/// Only those directories above them that the image lacks: an entry for one that exists would change
+/// its owner and mode.
+async fn put_together(
+    client: &Client,
+    settings: &Settings,
+    container: &str,
+    files: &[&InjectedFile],
 ) -> Result<(), RuntimeError> {
     if files.is_empty() {
         return Ok(());
@@ -45,7 +79,7 @@ pub(super) async fn put(
 }
 
 /// Every directory above the files, the outer before the inner.
-fn directories(files: &[InjectedFile]) -> Result<BTreeSet<PathBuf>, RuntimeError> {
+fn directories(files: &[&InjectedFile]) -> Result<BTreeSet<PathBuf>, RuntimeError> {
     let mut all = BTreeSet::new();
     for file in files {
         let path = Path::new(&file.path);
@@ -73,10 +107,10 @@ async fn exists(
     client: &Client,
     settings: &Settings,
     container: &str,
-    directory: &Path,
+    path: &Path,
 ) -> Result<bool, RuntimeError> {
     let options = ContainerArchiveInfoOptions {
-        path: directory.to_string_lossy().into_owned(),
+        path: path.to_string_lossy().into_owned(),
     };
     let asked = client
         .call(settings.deadlines.call, |api| async move {
@@ -92,10 +126,12 @@ async fn exists(
     }
 }
 
-fn archive(missing: &BTreeSet<PathBuf>, files: &[InjectedFile]) -> std::io::Result<Vec<u8>> {
+fn archive(missing: &BTreeSet<PathBuf>, files: &[&InjectedFile]) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for directory in missing {
-        let mut header = header(tar::EntryType::Directory, 0o755, 0, 0);
+        let is_theirs = directory.starts_with(HOME);
+        let owner = if is_theirs { PARTICIPANT_ID } else { 0 };
+        let mut header = header(tar::EntryType::Directory, 0o755, owner, 0);
         tar.append_data(&mut header, relative(directory), std::io::empty())?;
     }
     for file in files {
@@ -136,12 +172,14 @@ mod tests {
             path: path.to_owned(),
             mode: 0o600,
             contents: Secret::new("x"),
+            standing: Standing::Ours,
         }
     }
 
     #[test]
     fn directories_come_outer_first_and_without_the_root() {
         let files = [file("/etc/thon/key"), file("/etc/thon/kilo/config.json")];
+        let files: Vec<_> = files.iter().collect();
         let all: Vec<_> = directories(&files).unwrap().into_iter().collect();
         assert_eq!(
             all,
@@ -152,14 +190,14 @@ mod tests {
     #[test]
     fn a_path_that_is_not_plain_is_refused() {
         for bad in ["etc/key", "/etc/../key", "/etc/", "/"] {
-            assert!(directories(&[file(bad)]).is_err(), "{bad}");
+            assert!(directories(&[&file(bad)]).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_archive_holds_owners_and_modes() {
-        let missing = BTreeSet::from([PathBuf::from("/etc/thon")]);
-        let bytes = archive(&missing, &[file("/etc/thon/key")]).unwrap();
+        let missing = ["/etc/thon", "/home/vscode/.config/kilo"].map(PathBuf::from);
+        let bytes = archive(&BTreeSet::from(missing), &[&file("/etc/thon/key")]).unwrap();
         let mut read = tar::Archive::new(bytes.as_slice());
         let entries: Vec<_> = read
             .entries()
@@ -178,6 +216,7 @@ mod tests {
             entries,
             [
                 ("etc/thon".to_owned(), 0o755, 0),
+                ("home/vscode/.config/kilo".to_owned(), 0o755, 1001),
                 ("etc/thon/key".to_owned(), 0o600, 1001)
             ]
         );

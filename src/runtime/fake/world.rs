@@ -104,9 +104,13 @@ impl World {
         spec: &InstanceSpec,
     ) -> Result<Container, RuntimeError> {
         let made = self.container(id)?;
-        if made.state == ContainerState::Created {
-            made.spec = spec.clone();
-            made.has_files = true;
+        match made.state {
+            ContainerState::Created => {
+                made.spec = spec.clone();
+                made.has_files = true;
+            }
+            ContainerState::Exited { .. } => made.spec.files.clone_from(&spec.files),
+            _ => {}
         }
         let state = made.state.clone();
         Ok(Container {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thon::control::Browser;
+use thon::control::{Browser, GRACE, KeyWish};
 use thon::domain::address::{Lease, Released};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
 use thon::domain::instance::{Desired, Instance};
 use thon::domain::invite::Invite;
+use thon::domain::key::{Key, Owner, SECRETS_MAX};
 use thon::domain::session::Session;
 use thon::domain::user::{Group, User};
 use thon::domain::workspace::{Owned, Workspace};
@@ -39,6 +40,7 @@ pub(super) fn records(store: &Store) -> Records {
     read::<Released>(&view, &mut all);
     read::<Lease>(&view, &mut all);
     read::<Owned>(&view, &mut all);
+    read::<Key>(&view, &mut all);
     for (at, entry) in view.audit(usize::MAX).unwrap().iter().rev().enumerate() {
         let text = serde_json::to_string(entry).unwrap();
         all.insert(("audit", at.to_string()), text);
@@ -76,6 +78,12 @@ pub(super) fn assert_whole(store: &Store) {
     for session in all::<Session>(&view).values() {
         assert!(invites.values().any(|invite| invite.id == session.invite));
     }
+    for (id, key) in all::<Key>(&view) {
+        assert_eq!(id, key.id.as_str());
+        assert!((1..=SECRETS_MAX).contains(&key.secrets.len()));
+        assert!(key.secrets[0].until.is_none());
+        assert!(all::<Group>(&view).contains_key(key.owner.group().as_str()));
+    }
 }
 
 fn all<R: Record>(view: &View) -> HashMap<String, R> {
@@ -88,7 +96,7 @@ pub(super) struct Script {
     codes: HashMap<UserRef, String>,
 }
 
-pub(super) const STEPS: usize = 14;
+pub(super) const STEPS: usize = 17;
 
 impl Script {
     /// Does one step; an error is for people.
@@ -127,9 +135,26 @@ impl Script {
                 control.revoke_invite(&of_bob.id, by).await
             }
             10 => control.cleanup(by).await.map(drop),
-            _ => {
+            13 => {
                 let sessions = control.sessions(&alice).await.unwrap();
                 control.end_session(&alice, &sessions[0].id, by).await
+            }
+            14 => {
+                let wish = KeyWish {
+                    owner: Owner::User(alice),
+                    models: Vec::new(),
+                    expires_at: None,
+                    note: "a note".to_owned(),
+                };
+                control.create_key(wish, by).await.map(drop)
+            }
+            _ => {
+                let key = control.keys().await.unwrap()[0].key.id.clone();
+                if step == 15 {
+                    control.rotate_key(&key, GRACE, by).await.map(drop)
+                } else {
+                    control.revoke_key(&key, by).await
+                }
             }
         };
         done.map_err(|error| error.to_string())

@@ -8,6 +8,7 @@ use std::path::Path;
 use redb::{Database, TableDefinition};
 use thon::domain::address::Lease;
 use thon::domain::instance::Instance;
+use thon::domain::key::Key;
 use thon::domain::workspace::{Owned, Workspace};
 use thon::store::{Store, StoreError};
 
@@ -54,6 +55,20 @@ const VERSION_1: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// What version 2 wrote besides.
+const VERSION_2: &[(&str, &str, &str)] = &[
+    (
+        "leases",
+        "10.201.0.2",
+        r#"{"address":"10.201.0.2","owner":"red/alice","instance":"00000000000000a1"}"#,
+    ),
+    (
+        "workspace_owners",
+        "red/alice",
+        r#"{"workspace":"00000000000000b1"}"#,
+    ),
+];
+
 const AUDITED: &str = r#"{"at":"2026-11-01T08:00:00Z","actor":{"kind":"control"},"action":"launch","target":"1 users","result":"done"}"#;
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
@@ -65,7 +80,8 @@ fn write(db: &Database, schema: &str) {
         meta.insert("schema", schema).unwrap();
         meta.insert("appliance", "00000000000000ff").unwrap();
         meta.insert("editor_key", "the old key").unwrap();
-        for (table, key, json) in VERSION_1 {
+        let later = if schema == "1" { &[] } else { VERSION_2 };
+        for (table, key, json) in VERSION_1.iter().chain(later) {
             let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(table);
             let mut table = tx.open_table(table).unwrap();
             table.insert(key, json.as_bytes()).unwrap();
@@ -78,9 +94,13 @@ fn write(db: &Database, schema: &str) {
 }
 
 fn version_1() -> Disk {
+    of_version("1")
+}
+
+fn of_version(schema: &str) -> Disk {
     let disk = Disk::default();
     let db = Database::builder().create_with_backend(disk.clone());
-    write(&db.unwrap(), "1");
+    write(&db.unwrap(), schema);
     disk
 }
 
@@ -134,6 +154,19 @@ fn a_store_of_version_1_opens_with_everything_in_it_and_a_copy_is_kept() {
     fs::write(&path, &before).unwrap();
     assert_everything_is_there(&open(&path).unwrap());
     assert!(copy.exists());
+}
+
+#[test]
+fn a_store_of_version_2_opens_with_everything_in_it_and_takes_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thon.redb");
+    let before = of_version("2").image();
+    fs::write(&path, &before).unwrap();
+    let store = open(&path).unwrap();
+    assert_everything_is_there(&store);
+    let copy = dir.path().join("thon.redb.v2");
+    assert_eq!(fs::read(&copy).unwrap(), before);
+    assert_eq!(store.view().unwrap().all::<Key>().unwrap(), []);
 }
 
 #[test]

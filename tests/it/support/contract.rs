@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use thon::domain::instance::{
-    Container, ContainerState, InjectedFile, InstanceSpec, Resources, Sudo,
+    Container, ContainerState, InjectedFile, InstanceSpec, Resources, Standing, Sudo,
 };
 use thon::domain::secret::Secret;
 use thon::domain::workspace::Mount;
@@ -80,6 +80,7 @@ impl Fixture {
                 path: "/etc/thon/key".to_owned(),
                 mode: 0o600,
                 contents: Secret::new("sk-thon-test"),
+                standing: Standing::Ours,
             }],
         }
     }

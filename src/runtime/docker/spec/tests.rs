@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::instance::{InjectedFile, Resources};
+use crate::domain::instance::{InjectedFile, Resources, Standing};
 use crate::domain::secret::Secret;
 
 fn spec() -> InstanceSpec {
@@ -28,6 +28,7 @@ fn spec() -> InstanceSpec {
             path: "/etc/thon/key".to_owned(),
             mode: 0o600,
             contents: Secret::new("sk-thon-1"),
+            standing: Standing::Ours,
         }],
     }
 }
