@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod doctor;
 mod failure;
+mod gateway;
 mod install;
 mod instances;
 mod invites;
@@ -15,6 +16,7 @@ mod progress;
 mod run;
 mod status;
 mod up;
+mod usage;
 mod words;
 
 use std::ffi::OsString;
@@ -47,6 +49,7 @@ Examples:
   thon doctor                        what is wrong, and what to do about it
   thon instances logs red/alice      why an editor does not start
   thon invites rotate red/alice      a new link for somebody who lost theirs
+  thon usage --by group --since today who used how much of the language model
   thon --json status | jq .health    everything is also there for programs
 
 Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is not valid";
@@ -94,6 +97,10 @@ enum Command {
     /// Participants' personal links
     #[command(visible_alias = "invite")]
     Invites(invites::Args),
+    /// The language model: backends, slots, who waits, limits
+    Gateway(gateway::Args),
+    /// Who used how much of the language model
+    Usage(usage::Args),
     /// The certificate that participants' browsers have to trust
     Ca(ca::Args),
     /// The settings
@@ -138,6 +145,8 @@ impl Context<'_> {
             Command::Doctor => doctor::perform(self),
             Command::Instances(args) => wait(instances::perform(self, args)),
             Command::Invites(args) => wait(invites::perform(self, args)),
+            Command::Gateway(args) => wait(gateway::perform(self, args)),
+            Command::Usage(args) => wait(usage::perform(self, args)),
             Command::Ca(args) => wait(ca::perform(self, args)),
             Command::Config(args) => config::perform(self, &args),
             Command::Cleanup(args) => wait(cleanup::perform(self, &args)),

@@ -222,6 +222,8 @@ impl Parts<'_> {
         let control = Arc::clone(&self.control);
         let (stop, sessions) = (shutdown.clone(), Arc::clone(&control));
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
+        let (stop, usage) = (shutdown.clone(), Arc::clone(&control));
+        tasks.spawn(async move { usage.keep_usage(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         let issuer = Arc::clone(&self.issuer);
         tasks.spawn(issuer.keep(Arc::clone(&control), shutdown.clone()));

@@ -36,4 +36,5 @@ mod runtime;
 mod store;
 mod support;
 mod tls;
+mod usage;
 mod websocket;

@@ -7,6 +7,7 @@ use thon::domain::address::{Lease, Released};
 use thon::domain::instance::{Desired, Instance, Phase};
 use thon::domain::invite::Invite;
 use thon::domain::session::Session;
+use thon::domain::set_limits::SetLimits;
 use thon::domain::user::{Group, Source, User};
 use thon::domain::workspace::{Mount, Owned, Workspace};
 use thon::store::schema::Record;
@@ -60,6 +61,10 @@ const WRITTEN: &[(&str, &str)] = &[
         r#"{"address":"10.201.0.2","owner":"red/alice","instance":null}"#,
     ),
     ("workspace_owners", r#"{"workspace":"00000000000000bb"}"#),
+    (
+        "set_limits",
+        r#"{"tokens":[{"scope":"user","models":"together","tokens":30000,"window_s":60,"mode":"balanced","per_member":false},{"scope":"group","models":{"one":"qwen3"},"tokens":2000000,"window_s":86400,"mode":"strict","per_member":true}],"requests_per_minute":0,"model_concurrency":{"qwen3":4}}"#,
+    ),
 ];
 
 fn read<R: Record>() -> Vec<R> {
@@ -102,6 +107,10 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
     assert_eq!(read::<Lease>()[0].instance, None);
     assert_eq!(read::<Owned>()[0].workspace.to_string(), "00000000000000bb");
+    let set = &read::<SetLimits>()[0];
+    let tokens = set.tokens.as_ref().unwrap();
+    assert_eq!(tokens[1].id(), "group/86400/qwen3");
+    assert_eq!((set.requests_per_minute, set.concurrency), (Some(0), None));
 }
 
 #[test]

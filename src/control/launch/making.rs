@@ -201,6 +201,7 @@ mod tests {
             subnet: "10.0.0.0/24".parse().unwrap(),
             workspace_mode: mode,
             workspace_dir: Some("/srv".into()),
+            gateway: crate::control::Gateway::default(),
         }
     }
 

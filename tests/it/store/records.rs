@@ -9,6 +9,7 @@ use thon::domain::id::UserRef;
 use thon::domain::instance::{Desired, Instance};
 use thon::domain::invite::Invite;
 use thon::domain::session::Session;
+use thon::domain::set_limits::SetLimits;
 use thon::domain::user::{Group, User};
 use thon::domain::workspace::{Owned, Workspace};
 use thon::store::schema::Record;
@@ -39,6 +40,7 @@ pub(super) fn records(store: &Store) -> Records {
     read::<Released>(&view, &mut all);
     read::<Lease>(&view, &mut all);
     read::<Owned>(&view, &mut all);
+    read::<SetLimits>(&view, &mut all);
     for (at, entry) in view.audit(usize::MAX).unwrap().iter().rev().enumerate() {
         let text = serde_json::to_string(entry).unwrap();
         all.insert(("audit", at.to_string()), text);
@@ -88,7 +90,7 @@ pub(super) struct Script {
     codes: HashMap<UserRef, String>,
 }
 
-pub(super) const STEPS: usize = 14;
+pub(super) const STEPS: usize = 15;
 
 impl Script {
     /// Does one step; an error is for people.
@@ -127,6 +129,13 @@ impl Script {
                 control.revoke_invite(&of_bob.id, by).await
             }
             10 => control.cleanup(by).await.map(drop),
+            14 => {
+                let set = SetLimits {
+                    concurrency: Some(3),
+                    ..SetLimits::default()
+                };
+                control.set_limits(set, by).await.map(drop)
+            }
             _ => {
                 let sessions = control.sessions(&alice).await.unwrap();
                 control.end_session(&alice, &sessions[0].id, by).await
