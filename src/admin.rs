@@ -1,15 +1,20 @@
 //! The organizers' door: router of the admin API.
 //!
 //! The control socket's router needs no session: its file mode says who may talk to it, and browsers
-//! cannot reach it. The listener of the network serves nothing but `/health` and `/ready`.
+//! cannot reach it. The listener of the network serves nothing but `/health` and `/ready`, and `/metrics` to
+//! whoever holds the token for it.
 
 mod ca;
+mod csv;
 mod error;
 mod extract;
+mod gateway;
 mod instances;
 mod invites;
 mod keys;
+mod metrics;
 mod status;
+mod usage;
 mod view;
 
 use std::path::PathBuf;
@@ -20,9 +25,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 
+pub use gateway::Live;
+
 use crate::api::{CaView, Listener};
 use crate::control::Control;
 use crate::domain::instance::Desired;
+use crate::domain::secret::Secret;
+use crate::telemetry::metrics::Metrics;
 
 /// The largest body that a request may have.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -50,6 +59,11 @@ pub struct Facts {
     pub listeners: Box<dyn Fn() -> Vec<Listener> + Send + Sync>,
     /// `Err` says what is still missing.
     pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// The way to the model.
+    pub live: Live,
+    pub metrics: Arc<Metrics>,
+    /// Who may read the metrics by the network; `None` is nobody.
+    pub metrics_token: Option<Secret>,
 }
 
 /// Everything, for the control socket.
@@ -62,14 +76,41 @@ pub fn control_router(state: AdminState) -> Router {
         .route("/api/cleanup", post(instances::cleanup))
         .route("/api/invites", get(invites::list).post(invites::create))
         .route("/api/invites/{id}", delete(invites::revoke))
-        .route("/api/invites/{group}/{user}/rotate", post(invites::rotate));
-    let router = router.merge(instance_routes()).merge(key_routes());
+        .route("/api/invites/{group}/{user}/rotate", post(invites::rotate))
+        .route("/metrics", get(metrics::show));
+    let router = router
+        .merge(instance_routes())
+        .merge(key_routes())
+        .merge(gateway_routes());
     finish(router, state)
 }
 
-/// What the admin listener serves to the network: nothing that needs a right.
+/// What the admin listener serves to the network: nothing that needs a right, but for scrapers with a
+/// token.
 pub fn public_admin_router(state: AdminState) -> Router {
-    finish(Router::new(), state)
+    let mut router = Router::new();
+    let token = state.facts.metrics_token.as_ref();
+    // An empty one would let everybody in.
+    if let Some(token) = token.filter(|token| !token.expose().is_empty()) {
+        let only = axum::middleware::from_fn_with_state(token.clone(), metrics::with_token);
+        router = router.route("/metrics", get(metrics::show).layer(only));
+    }
+    finish(router, state)
+}
+
+fn gateway_routes() -> Router<AdminState> {
+    Router::new()
+        .route("/api/usage", get(usage::sums))
+        .route("/api/usage/requests", get(usage::requests))
+        .route("/api/gateway", get(gateway::show))
+        .route("/api/gateway/queue", get(gateway::queue))
+        .route("/api/gateway/balances", get(gateway::balances))
+        .route(
+            "/api/gateway/limits",
+            get(gateway::limits)
+                .put(gateway::set_limits)
+                .delete(gateway::reset_limits),
+        )
 }
 
 fn key_routes() -> Router<AdminState> {

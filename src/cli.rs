@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod doctor;
 mod failure;
+mod gateway;
 mod install;
 mod instances;
 mod invites;
@@ -16,6 +17,7 @@ mod progress;
 mod run;
 mod status;
 mod up;
+mod usage;
 mod words;
 
 use std::ffi::OsString;
@@ -49,6 +51,7 @@ Examples:
   thon instances logs red/alice      why an editor does not start
   thon invites rotate red/alice      a new link for somebody who lost theirs
   thon keys create red/alice         a key for the language model, to be used anywhere
+  thon usage --by group --since today who used how much of the language model
   thon --json status | jq .health    everything is also there for programs
 
 Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is not valid";
@@ -99,6 +102,10 @@ enum Command {
     /// Keys for the language model
     #[command(visible_alias = "key")]
     Keys(keys::Args),
+    /// The language model: backends, slots, who waits, limits
+    Gateway(gateway::Args),
+    /// Who used how much of the language model
+    Usage(usage::Args),
     /// The certificate that participants' browsers have to trust
     Ca(ca::Args),
     /// The settings
@@ -144,6 +151,8 @@ impl Context<'_> {
             Command::Instances(args) => wait(instances::perform(self, args)),
             Command::Invites(args) => wait(invites::perform(self, args)),
             Command::Keys(args) => wait(keys::perform(self, args)),
+            Command::Gateway(args) => wait(gateway::perform(self, args)),
+            Command::Usage(args) => wait(usage::perform(self, args)),
             Command::Ca(args) => wait(ca::perform(self, args)),
             Command::Config(args) => config::perform(self, &args),
             Command::Cleanup(args) => wait(cleanup::perform(self, &args)),

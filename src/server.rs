@@ -220,8 +220,6 @@ impl Parts<'_> {
         if let Some(model) = model {
             model.keep(&self.control, &tasks, &shutdown);
         }
-        let (stop, usage) = (shutdown.clone(), Arc::clone(&self.control));
-        tasks.spawn(async move { usage.keep_usage(stop).await });
         let bridge = BridgeListener {
             edge: Arc::clone(&edge),
             control: Arc::clone(&self.control),
@@ -234,6 +232,8 @@ impl Parts<'_> {
         tasks.spawn(async move { sessions.keep_sessions(stop).await });
         let (stop, keys) = (shutdown.clone(), Arc::clone(&control));
         tasks.spawn(async move { keys.keep_keys(stop).await });
+        let (stop, usage) = (shutdown.clone(), Arc::clone(&control));
+        tasks.spawn(async move { usage.keep_usage(stop).await });
         tasks.spawn(Reconciler::new(Arc::clone(&control)).run(shutdown.clone()));
         let issuer = Arc::clone(&self.issuer);
         tasks.spawn(issuer.keep(Arc::clone(&control), shutdown.clone()));

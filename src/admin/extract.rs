@@ -90,6 +90,27 @@ impl Default for Page {
 }
 
 impl Page {
+    /// For a query that says more than this.
+    pub(super) fn of(page: Option<usize>, page_size: Option<usize>) -> Result<Self, Refusal> {
+        let usual = Self::default();
+        let page = Self {
+            page: page.unwrap_or(usual.page),
+            page_size: page_size.unwrap_or(usual.page_size),
+        };
+        page.checked()
+    }
+
+    fn checked(self) -> Result<Self, Refusal> {
+        if self.page < 1 || !(1..=PAGE_SIZE_MAX).contains(&self.page_size) {
+            return Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                format!("`page` counts from 1 and `page_size` is 1 to {PAGE_SIZE_MAX}"),
+            ));
+        }
+        Ok(self)
+    }
+
     /// The items of this page.
     pub(super) fn cut<T>(self, items: Vec<T>) -> Vec<T> {
         let skipped = (self.page - 1).saturating_mul(self.page_size);
@@ -106,14 +127,7 @@ impl FromRequestParts<AdminState> for Page {
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Refusal> {
         let Asked(page) = Asked::<Self>::from_request_parts(parts, state).await?;
-        if page.page < 1 || !(1..=PAGE_SIZE_MAX).contains(&page.page_size) {
-            return Err(Refusal::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid",
-                format!("`page` counts from 1 and `page_size` is 1 to {PAGE_SIZE_MAX}"),
-            ));
-        }
-        Ok(page)
+        page.checked()
     }
 }
 

@@ -41,6 +41,13 @@ impl Client {
         read(&self.call(Method::GET, path, Bytes::new()).await?)
     }
 
+    /// What is no JSON.
+    pub(super) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let answer = self.call(Method::GET, path, Bytes::new()).await?;
+        String::from_utf8(answer.into())
+            .map_err(|_| Failure::new("the appliance's answer is no text"))
+    }
+
     /// Every page of a list; `open` takes a page's items out, with how many there are in all.
     pub(super) async fn every<L: DeserializeOwned, T>(
         &self,
@@ -70,9 +77,15 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<T, Failure> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Failure::new(format!("the request is no JSON: {error}")))?;
-        read(&self.call(Method::POST, path, body.into()).await?)
+        read(&self.call(Method::POST, path, written(body)?).await?)
+    }
+
+    pub(super) async fn put<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Failure> {
+        read(&self.call(Method::PUT, path, written(body)?).await?)
     }
 
     /// The answer's body, which may be empty, is not looked at.
@@ -136,6 +149,12 @@ async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Exchange
         _ = connection => {}
     }
     answer.await
+}
+
+fn written<B: Serialize>(body: &B) -> Result<Bytes, Failure> {
+    let body = serde_json::to_vec(body);
+    let body = body.map_err(|error| Failure::new(format!("the request is no JSON: {error}")))?;
+    Ok(body.into())
 }
 
 fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {

@@ -59,6 +59,53 @@ pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     )
 }
 
+/// `1,234,567`.
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12ms`, `3.4s`, `2m 5s`, or `-` for what is not known.
+pub(super) fn millis(ms: Option<u64>) -> String {
+    match ms {
+        None => "-".to_owned(),
+        Some(ms @ 0..1_000) => format!("{ms}ms"),
+        Some(ms @ 1_000..60_000) => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        Some(ms) => span(ms / 1_000),
+    }
+}
+
+/// A path with what is said in its query; names may hold anything.
+pub(super) fn query(path: &str, said: &[(&str, Option<String>)]) -> String {
+    let mut target = path.to_owned();
+    let mut mark = '?';
+    for (name, value) in said {
+        if let Some(value) = value {
+            target.push_str(&format!("{mark}{name}={}", escaped(value)));
+            mark = '&';
+        }
+    }
+    target
+}
+
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let bytes = text.bytes();
+    bytes
+        .map(|byte| match is_plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 /// `1 editor`, `2 editors`.
 pub(super) fn count(n: usize, one: &str) -> String {
     if n == 1 {
@@ -92,6 +139,34 @@ mod tests {
             clean("a\x1b[2Jb\r\u{9b}c\td"),
             "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\td"
         );
+    }
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(grouped(n), text);
+        }
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (3_450, "3.4s"),
+            (125_000, "2m 5s"),
+        ] {
+            assert_eq!(millis(Some(ms)), text);
+        }
+        assert_eq!(millis(None), "-");
+    }
+
+    #[test]
+    fn whatever_is_said_in_a_query_ends_nothing_early() {
+        let said = [("model", Some("a&b=c d/é".to_owned())), ("user", None)];
+        assert_eq!(query("/x", &said), "/x?model=a%26b%3Dc%20d/%C3%A9");
+        assert_eq!(query("/x", &[("a", None)]), "/x");
     }
 
     #[test]

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use super::Parts;
 use super::links::{self, Advertised};
 use super::listeners::{Ports, Register, Sockets};
-use crate::admin::{self, AdminState, Facts};
+use crate::admin::{self, AdminState, Facts, Live};
 use crate::api::CaView;
 use crate::config::{Certificates, Config};
 use crate::control::Control;
 use crate::edge::{Door, Edge, Fronts, PeerFilter};
 use crate::gateway::{self, Gateway};
 use crate::portal::{self, Ca, Portal};
+use crate::telemetry::metrics::Metrics;
 use crate::{proxy, tls};
 
 impl Parts<'_> {
@@ -109,6 +110,9 @@ impl Parts<'_> {
             ca: self.issuer.is_own().then(|| ca_view(authority)),
             listeners: Box::new(move || listeners.list()),
             ready: Box::new(move || control.ready()),
+            live: Live::default(),
+            metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
+            metrics_token: None,
         }
     }
 }

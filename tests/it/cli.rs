@@ -6,12 +6,14 @@ use std::process::Output;
 use std::time::Duration;
 
 use thon::admin::control_router;
+use thon::domain::set_limits::SetLimits;
 use tokio::net::UnixListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::support::doors::House;
 use crate::support::sources::{agree, between, section, text};
+use crate::usage;
 
 const EVERYBODY: [&str; 2] = ["red/alice", "blue/bob"];
 
@@ -110,6 +112,12 @@ async fn programs_get_json_on_standard_output_and_nothing_else_there() {
         &["ca", "--json"],
         &["instances", "show", "red/alice", "--json"],
         &["config", "show", "--json"],
+        &["usage", "--json"],
+        &["usage", "--requests", "5", "--json"],
+        &["gateway", "status", "--json"],
+        &["gateway", "queue", "--json"],
+        &["gateway", "balances", "--json"],
+        &["gateway", "limits", "--json"],
     ] {
         let output = appliance.thon(args).await;
         assert_eq!(code(&output), 0, "{args:?}: {}", talk(&output));
@@ -141,12 +149,139 @@ async fn people_get_words() {
         (&["ca"], "sha-256  AB:CD"),
         (&["ca", "show"], "for      thon.example"),
         (&["ca", "export", "-"], "-----BEGIN CERTIFICATE-----"),
+        (&["gateway"], "no model is connected"),
+        (&["gateway", "queue"], "nobody waits"),
+        (&["gateway", "balances"], "nobody has used anything"),
+        (&["usage"], "nobody used a model"),
+        (&["usage", "--requests", "3"], "no requests"),
         (&["cleanup", "--yes"], "2 instances being removed"),
     ] {
         let output = appliance.thon(args).await;
         assert_eq!(code(&output), 0, "{args:?}: {}", talk(&output));
         assert!(data(&output).contains(words), "{args:?}: {}", data(&output));
     }
+}
+
+#[tokio::test]
+async fn usage_is_a_table_for_people_and_commas_for_spreadsheets() {
+    let house = House::new(&EVERYBODY);
+    let sink = house.control.usage_sink();
+    for user in ["red/alice", "red/alice", "blue/bob"] {
+        let mut entry = usage::entry(user, "qwen3", jiff::Timestamp::now());
+        entry.tokens.input = 1_234_567;
+        sink.tell(entry);
+    }
+    usage::Keeper::start(&house.control).stop().await;
+    let appliance = Appliance::start(&house);
+    let all = appliance.thon(&["usage"]).await;
+    let lines: Vec<&str> = data(&all).lines().collect();
+    assert_eq!(lines.len(), 5, "{}{}", data(&all), talk(&all));
+    assert!(lines[1].starts_with("USER"), "{}", data(&all));
+    assert!(lines[2].starts_with("red/alice") && lines[2].contains("2,469,134"));
+    assert!(lines[4].starts_with("all together") && lines[4].contains("3,703,701"));
+    let top = appliance
+        .thon(&["usage", "--top", "1", "--by", "group"])
+        .await;
+    assert!(data(&top).contains("\nred ") && !data(&top).contains("blue"));
+    let csv = appliance
+        .thon(&[
+            "usage",
+            "--csv",
+            "--since",
+            "1h",
+            "--model",
+            "user.qwen3",
+            "--by",
+            "model",
+        ])
+        .await;
+    assert!(
+        data(&csv).contains(",qwen3,3,3,"),
+        "{}{}",
+        data(&csv),
+        talk(&csv)
+    );
+    let requests = appliance.thon(&["usage", "--requests", "1"]).await;
+    assert!(data(&requests).contains("blue/bob") && !data(&requests).contains("alice"));
+    for wrong in [
+        &["usage", "--by", "colour"][..],
+        &["usage", "--since", "1h", "--from", "2026-11-22T00:00:00Z"],
+        &["usage", "--csv", "--requests", "3"],
+        &["gateway", "limits", "set"],
+        &["gateway", "limits", "set", "--window", "1h"],
+        &["gateway", "limits", "set", "--tokens", "5", "--scope", "us"],
+    ] {
+        assert_eq!(code(&appliance.thon(wrong).await), 2, "{wrong:?}");
+    }
+    let nobody = appliance.thon(&["usage", "--since", "yesterday"]).await;
+    assert_eq!(code(&nobody), 1);
+    assert!(talk(&nobody).contains("90m, 24h, 7d or today"));
+}
+
+#[tokio::test]
+async fn limits_are_set_one_by_one_and_reset_together() {
+    let house = House::new(&EVERYBODY);
+    let appliance = Appliance::start(&house);
+    let set = async |args: &[&str]| {
+        let set = appliance
+            .thon(&[&["gateway", "limits", "set"], args].concat())
+            .await;
+        assert_eq!(code(&set), 0, "{args:?}: {}", talk(&set));
+        data(&set).to_owned()
+    };
+    set(&["--tokens", "30000"]).await;
+    set(&[
+        "--tokens",
+        "2000000",
+        "--window",
+        "1d",
+        "--scope",
+        "group",
+        "--per-member",
+    ])
+    .await;
+    set(&[
+        "--tokens",
+        "40000",
+        "--mode",
+        "strict",
+        "--concurrency",
+        "2",
+    ])
+    .await;
+    let table = set(&["--model-concurrency", "qwen3=8"]).await;
+    let rows: Vec<String> = table.lines().map(words).collect();
+    for row in [
+        "group/86400/* 2,000,000 tokens a participant in 1d 0h balanced command",
+        "user/60/* 40,000 tokens in 1m 0s strict command",
+        "requests a minute no limit settings",
+        "requests at once 2 command",
+        "at once, qwen3 8 command",
+    ] {
+        assert!(rows.contains(&row.to_owned()), "{row}: {rows:?}");
+    }
+    let in_force = house.control.limits().borrow().clone();
+    assert_eq!(
+        (in_force.tokens.len(), in_force.model_concurrency.len()),
+        (2, 1)
+    );
+    let rest = set(&["--remove", "user/60/*", "--model-concurrency", "qwen3=0"]).await;
+    assert!(
+        !rest.contains("user/60/*") && !rest.contains("qwen3"),
+        "{rest}"
+    );
+    let unknown = appliance
+        .thon(&["gateway", "limits", "set", "--remove", "user/61/*"])
+        .await;
+    assert_eq!(code(&unknown), 1);
+    assert!(talk(&unknown).contains("there is no limit user/61/*"));
+    let reset = appliance.thon(&["gateway", "limits", "reset"]).await;
+    assert!(data(&reset).contains("no limit") && !data(&reset).contains("command"));
+    assert_eq!(house.control.limits_status().set, SetLimits::default());
+}
+
+fn words(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
@@ -237,7 +372,7 @@ async fn every_command_is_in_the_documents_and_no_other_one() {
         .filter_map(|row| row.strip_prefix('|')?.split('|').next())
         .flat_map(|cell| between(cell, '`'))
         // What happens without an action is an action that has a name.
-        .filter(|command| !["instances", "invites", "ca"].contains(command))
+        .filter(|command| !["instances", "invites", "ca", "gateway"].contains(command))
         .map(str::to_owned)
         .collect();
     agree(

@@ -40,4 +40,5 @@ mod runtime;
 mod store;
 mod support;
 mod tls;
+mod usage;
 mod websocket;

@@ -8,6 +8,7 @@ use thon::domain::instance::{Desired, Instance, Phase};
 use thon::domain::invite::Invite;
 use thon::domain::key::{Holder, Key, Owner};
 use thon::domain::session::Session;
+use thon::domain::set_limits::SetLimits;
 use thon::domain::user::{Group, Source, User};
 use thon::domain::workspace::{Mount, Owned, Workspace};
 use thon::store::schema::Record;
@@ -69,6 +70,10 @@ const WRITTEN: &[(&str, &str)] = &[
         "keys",
         r#"{"id":"00000000000000c2","owner":{"group":"red"},"holder":"person","secrets":[],"models":["user.qwen3"],"created_at":"2026-11-22T11:37:28Z","expires_at":"2026-11-23T11:37:28Z","disabled":true,"last_used_at":"2026-11-22T12:00:00Z","note":"the demo"}"#,
     ),
+    (
+        "set_limits",
+        r#"{"tokens":[{"scope":"user","models":"together","tokens":30000,"window_s":60,"mode":"balanced","per_member":false},{"scope":"group","models":{"one":"qwen3"},"tokens":2000000,"window_s":86400,"mode":"strict","per_member":true}],"requests_per_minute":0,"model_concurrency":{"qwen3":4}}"#,
+    ),
 ];
 
 fn read<R: Record>() -> Vec<R> {
@@ -119,6 +124,10 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     ));
     assert_eq!(keys[1].owner, Owner::Group("red".parse().unwrap()));
     assert_eq!(keys[1].models[0].as_str(), "qwen3");
+    let set = &read::<SetLimits>()[0];
+    let tokens = set.tokens.as_ref().unwrap();
+    assert_eq!(tokens[1].id(), "group/86400/qwen3");
+    assert_eq!((set.requests_per_minute, set.concurrency), (Some(0), None));
 }
 
 #[test]

@@ -20,7 +20,6 @@ pub struct Now {
     /// By the phase's word.
     pub instances: Vec<(String, u64)>,
     pub open_sockets: u64,
-    pub open_connections: u64,
     /// Requests that are in the sums of the usage and in no ledger.
     pub usage_lost: u64,
     pub degraded_parts: u64,
@@ -57,7 +56,6 @@ pub(super) struct Gauges {
     jain: Float,
     instances: Family<InPhase, Count>,
     sockets: Count,
-    connections: Count,
     lost: Count,
     degraded: Count,
     uptime: Float,
@@ -73,7 +71,6 @@ impl Gauges {
             jain: Gauge::default(),
             instances: Family::default(),
             sockets: Gauge::default(),
-            connections: Gauge::default(),
             lost: Gauge::default(),
             degraded: Gauge::default(),
             uptime: Gauge::default(),
@@ -118,11 +115,6 @@ impl Gauges {
         };
         count("thon_open_sockets", "WebSockets to editors", &self.sockets);
         count(
-            "thon_open_connections",
-            "Connections of all listeners",
-            &self.connections,
-        );
-        count(
             "thon_usage_lost_requests",
             "Requests since the start that are in sums only",
             &self.lost,
@@ -163,7 +155,6 @@ impl Gauges {
         // Nobody active is nobody treated unfairly.
         self.jain.set(now.jain_index.unwrap_or(1.0));
         self.sockets.set(now.open_sockets);
-        self.connections.set(now.open_connections);
         self.lost.set(now.usage_lost);
         self.degraded.set(now.degraded_parts);
         self.uptime.set(float(now.uptime_s));

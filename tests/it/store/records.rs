@@ -10,6 +10,7 @@ use thon::domain::instance::{Desired, Instance};
 use thon::domain::invite::Invite;
 use thon::domain::key::{Key, Owner, SECRETS_MAX};
 use thon::domain::session::Session;
+use thon::domain::set_limits::SetLimits;
 use thon::domain::user::{Group, User};
 use thon::domain::workspace::{Owned, Workspace};
 use thon::store::schema::Record;
@@ -41,6 +42,7 @@ pub(super) fn records(store: &Store) -> Records {
     read::<Lease>(&view, &mut all);
     read::<Owned>(&view, &mut all);
     read::<Key>(&view, &mut all);
+    read::<SetLimits>(&view, &mut all);
     for (at, entry) in view.audit(usize::MAX).unwrap().iter().rev().enumerate() {
         let text = serde_json::to_string(entry).unwrap();
         all.insert(("audit", at.to_string()), text);
@@ -96,7 +98,7 @@ pub(super) struct Script {
     codes: HashMap<UserRef, String>,
 }
 
-pub(super) const STEPS: usize = 17;
+pub(super) const STEPS: usize = 18;
 
 impl Script {
     /// Does one step; an error is for people.
@@ -135,6 +137,13 @@ impl Script {
                 control.revoke_invite(&of_bob.id, by).await
             }
             10 => control.cleanup(by).await.map(drop),
+            17 => {
+                let set = SetLimits {
+                    concurrency: Some(3),
+                    ..SetLimits::default()
+                };
+                control.set_limits(set, by).await.map(drop)
+            }
             13 => {
                 let sessions = control.sessions(&alice).await.unwrap();
                 control.end_session(&alice, &sessions[0].id, by).await

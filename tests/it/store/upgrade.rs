@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use redb::{Database, TableDefinition};
+use redb::{Database, TableDefinition, TableHandle as _};
 use thon::domain::address::Lease;
 use thon::domain::instance::Instance;
 use thon::domain::key::Key;
@@ -154,6 +154,59 @@ fn a_store_of_version_1_opens_with_everything_in_it_and_a_copy_is_kept() {
     fs::write(&path, &before).unwrap();
     assert_everything_is_there(&open(&path).unwrap());
     assert!(copy.exists());
+}
+
+/// The same people after version 2 had them: with leases and owners, and without a word of usage.
+fn version_2() -> Disk {
+    let disk = version_1();
+    let current = disk.clone();
+    drop(Store::on(move || current.clone(), identity).unwrap());
+    let db = Database::builder().create_with_backend(disk.clone());
+    let db = db.unwrap();
+    let tx = db.begin_write().unwrap();
+    let added: Vec<_> = tx.list_tables().unwrap().collect();
+    for table in added
+        .into_iter()
+        .filter(|table| !IN_VERSION_2.contains(&table.name()))
+    {
+        tx.delete_table(table).unwrap();
+    }
+    tx.open_table(META).unwrap().insert("schema", "2").unwrap();
+    tx.commit().unwrap();
+    drop(db);
+    disk
+}
+
+const IN_VERSION_2: [&str; 11] = [
+    "meta",
+    "audit",
+    "groups",
+    "users",
+    "instances",
+    "workspaces",
+    "invites",
+    "sessions",
+    "released_addresses",
+    "leases",
+    "workspace_owners",
+];
+
+#[test]
+fn a_store_of_version_2_opens_with_everything_in_it_and_takes_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thon.redb");
+    let before = version_2().image();
+    fs::write(&path, &before).unwrap();
+    let store = open(&path).unwrap();
+    assert_everything_is_there(&store);
+    let kept = fs::read(dir.path().join("thon.redb.v2")).unwrap();
+    assert_eq!(kept, before);
+    store.note(|tx| tx.keep_balances("{}")).unwrap();
+    assert_eq!(
+        store.view().unwrap().balances().unwrap().as_deref(),
+        Some("{}")
+    );
+    assert_eq!(store.view().unwrap().requests(9, 9, |_| true).unwrap(), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use thon::admin::{AdminState, Facts};
+use thon::admin::{AdminState, Facts, Live};
 use thon::api::CaView;
 use thon::control::Control;
 use thon::domain::audit::Actor;
@@ -17,6 +17,7 @@ use thon::domain::id::UserRef;
 use thon::domain::instance::{Desired, Phase};
 use thon::edge::Peer;
 use thon::portal::{Ca, Portal};
+use thon::telemetry::metrics::Metrics;
 
 use crate::support::world::{World, until};
 
@@ -132,6 +133,9 @@ impl House {
                 }),
                 listeners: Box::new(Vec::new),
                 ready: Box::new(move || missing.map_or(Ok(()), |what| Err(what.to_owned()))),
+                live: Live::default(),
+                metrics: Metrics::new("0.0.0"),
+                metrics_token: None,
             }),
         }
     }
