@@ -5,6 +5,7 @@
 
 mod access;
 mod asked;
+mod board;
 mod conversation;
 mod headers;
 mod models;
@@ -25,6 +26,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+pub use board::{Board, OnBoard};
 pub use offered::Offered;
 pub use upstreams::{Upstream, Upstreams};
 
@@ -56,6 +58,8 @@ pub struct Gateway {
     pub body_bytes_max: usize,
     /// Told once for each request of somebody who has a key.
     pub usage: UsageSink,
+    /// Who is on the way, for people who look.
+    pub board: Board,
     pub metrics: Arc<Metrics>,
     /// Told when a container's key was shown from another address. May not wait.
     pub foreign_key: Box<dyn Fn(KeyId, IpAddr) + Send + Sync>,

@@ -15,8 +15,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use client::SendError;
@@ -39,6 +40,8 @@ pub struct Backend {
     bearer: Option<HeaderValue>,
     client: Client,
     seen: RwLock<Arc<Seen>>,
+    /// When its condition became what it is.
+    changed: Mutex<Instant>,
     /// Somebody could not reach it.
     doubt: Notify,
     /// It was looked at.
@@ -68,6 +71,7 @@ impl Backend {
             bearer,
             client: Client::new(),
             seen: RwLock::new(Arc::new(Seen::nothing_yet())),
+            changed: Mutex::new(Instant::now()),
             doubt: Notify::new(),
             looked: Notify::new(),
         }))
@@ -80,6 +84,11 @@ impl Backend {
     /// As it was when it was last looked at.
     pub fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen.read())
+    }
+
+    /// How long its condition has been what it is.
+    pub fn since(&self) -> Duration {
+        self.changed.lock().elapsed()
     }
 
     /// Returns when it was looked at the next time.
@@ -143,6 +152,7 @@ impl Backend {
         let before = std::mem::replace(&mut *self.seen.write(), Arc::new(seen));
         let now = self.seen();
         if before.condition != now.condition {
+            *self.changed.lock() = Instant::now();
             tracing::info!(
                 backend.url = self.url,
                 backend.condition = %now.condition,

@@ -8,6 +8,7 @@ mod doors;
 mod ground;
 mod links;
 mod listeners;
+mod live;
 mod model;
 mod offline;
 mod privileges;
@@ -33,7 +34,7 @@ pub use offline::{
 };
 pub use trouble::{Entry, Severity, Trouble};
 
-use crate::admin::AdminState;
+use crate::admin::{AdminState, Facts};
 use crate::api::Listener;
 use crate::config::{Certificates, Config};
 use crate::control::{self, Control, Reconciler};
@@ -206,14 +207,18 @@ impl Parts<'_> {
         let ports = sockets.ports();
         let listen = self.config.proxy.https_listen.ip();
         let public = Advertised::new(self.config, listen, ports.public).public(self.config);
-        let facts = self.facts(&register, ports, public.clone());
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let model = self.model(&metrics)?;
+        let gateway = model.as_ref().map(|model| Arc::clone(&model.gateway));
+        let facts = Facts {
+            live: live::live(gateway.as_ref()),
+            metrics,
+            ..self.facts(&register, ports, public.clone())
+        };
         let state = AdminState {
             control: Arc::clone(&self.control),
             facts: Arc::new(facts),
         };
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let model = self.model(&metrics)?;
-        let gateway = model.as_ref().map(|model| Arc::clone(&model.gateway));
         self.open_doors(&edge, sockets, state, gateway.as_ref())?;
 
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());

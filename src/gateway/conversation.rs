@@ -86,10 +86,13 @@ impl Conversation {
         let mut way = upstreams.way(&model, &stickiness, None)?;
         let enter = |way: &Way, answers| way.upstream.queue.enter(&model, &who, answers);
         let mut waiting = enter(&way, self.asked.prepared.answers).map_err(Refusal::Busy)?;
+        let board = &self.gateway.board;
+        let place = board.enter(model.clone(), who.group.clone(), who.user.clone());
         let ask = self.asked.ask(&self.gateway);
         self.spending
             .admitted(self.gateway.limiter.admit(ask).await?);
         let mut turn = self.turn(&mut waiting).await?;
+        place.runs();
         let answer = match self.send(&way).await {
             // Nothing was sent: another server, or the same once more, costs nobody anything.
             Err(SendError::Unreachable(_)) => {

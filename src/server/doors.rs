@@ -112,7 +112,7 @@ impl Parts<'_> {
             ready: Box::new(move || control.ready()),
             live: Live::default(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
-            metrics_token: None,
+            metrics_token: self.config.dashboard.metrics_token.clone(),
         }
     }
 }

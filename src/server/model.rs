@@ -11,7 +11,7 @@ use crate::config;
 use crate::control::Control;
 use crate::domain::health::Health;
 use crate::domain::quota::Limits;
-use crate::gateway::{Gateway, Offered, Upstreams};
+use crate::gateway::{Board, Gateway, Offered, Upstreams};
 use crate::lemonade::{Backend, Condition};
 use crate::limiter::queue::QueueSettings;
 use crate::limiter::{Balances, Limiter, Moment};
@@ -57,6 +57,7 @@ impl Parts<'_> {
             policy: policy(settings),
             body_bytes_max: settings.body_bytes_max,
             usage: self.control.usage_sink(),
+            board: Board::default(),
             metrics: Arc::clone(metrics),
             // The access log has every one; the audit log may miss some of a flood.
             foreign_key: Box::new(move |id, from| drop(told.try_send((id, from)))),
