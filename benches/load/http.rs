@@ -99,12 +99,14 @@ async fn one(stage: &Stage, peer: &Peer, case: &Case) -> anyhow::Result<(f64, f6
     let mut load = load(stage, case.requests);
     let said = well(load.args(case.protocol).arg(url), case.requests).await?;
     let used = peer.process.cpu()? - before;
-    let rate = said
-        .split(" req/s")
-        .next()
-        .and_then(|before| before.rsplit(' ').next())
-        .context("no rate")?;
-    Ok((per(used, case.requests), rate.parse()?))
+    Ok((per(used, case.requests), rate(&said)?))
+}
+
+/// Requests a second, as h2load says it.
+pub(crate) fn rate(said: &str) -> anyhow::Result<f64> {
+    let before = said.split(" req/s").next();
+    let rate = before.and_then(|before| before.rsplit(' ').next());
+    Ok(rate.context("no rate")?.parse()?)
 }
 
 fn load(stage: &Stage, requests: usize) -> Command {
@@ -119,7 +121,7 @@ fn load(stage: &Stage, requests: usize) -> Command {
 }
 
 /// A peer that refuses is fast, and no peer.
-async fn well(load: &mut Command, requests: usize) -> anyhow::Result<String> {
+pub(crate) async fn well(load: &mut Command, requests: usize) -> anyhow::Result<String> {
     let output = load.output().await.context("h2load")?;
     let said = String::from_utf8(output.stdout)?;
     anyhow::ensure!(
@@ -183,7 +185,7 @@ async fn paced(
     times
 }
 
-async fn times(log: &Path) -> anyhow::Result<Vec<f64>> {
+pub(crate) async fn times(log: &Path) -> anyhow::Result<Vec<f64>> {
     let text = tokio::fs::read_to_string(log).await?;
     text.lines()
         .map(|line| Ok(line.split('\t').nth(2).context("no time")?.parse()?))

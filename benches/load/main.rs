@@ -7,6 +7,7 @@
 
 mod appliance;
 mod bare;
+mod gateway;
 mod http;
 mod launch;
 mod memory;
@@ -40,6 +41,10 @@ fn main() -> anyhow::Result<()> {
         ["origin"] => origin::run(),
         ["bare", origin, directory] => bare::run(origin.parse()?, directory.as_ref()),
         ["thon", origin, directory] => appliance::run(origin.parse()?, directory.as_ref()),
+        ["upstream"] => gateway::upstream::run(),
+        ["thon-gateway", upstream, directory] => {
+            gateway::thon::run(upstream.parse()?, directory.as_ref())
+        }
         ["launch-of", count, directory] => launch::run(count.parse()?, directory.as_ref()),
         rest => measure(Scale::of(rest)?),
     }
@@ -63,6 +68,9 @@ fn measure(scale: Scale) -> anyhow::Result<()> {
         }
         if scale.has("memory") {
             memory::measure(&scale).await?;
+        }
+        if scale.has("gateway") {
+            gateway::measure(&scale).await?;
         }
         if scale.has("launch") {
             launch::measure(&scale).await?;

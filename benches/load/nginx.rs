@@ -23,16 +23,27 @@ pub(crate) async fn start(
     origin: SocketAddr,
     directory: &Path,
 ) -> anyhow::Result<(Process, SocketAddr)> {
-    let program = program()?;
     let address = free_address()?;
+    let configuration = configuration(site, origin, address, directory);
+    let process = start_with(&configuration, address, directory).await?;
+    Ok((process, address))
+}
+
+/// Returns when it listens at the address that its configuration says.
+pub(crate) async fn start_with(
+    configuration: &str,
+    address: SocketAddr,
+    directory: &Path,
+) -> anyhow::Result<Process> {
+    let program = program()?;
     let path = directory.join("nginx.conf");
-    tokio::fs::write(&path, configuration(site, origin, address, directory)).await?;
+    tokio::fs::write(&path, configuration).await?;
     let log = directory.join("start.log");
     let arguments = ["-c".as_ref(), path.as_os_str()];
     let process = Process::program(&program, &arguments, &log)?;
     for _ in 0..500 {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
-            return Ok((process, address));
+            return Ok(process);
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-const PARTS: [&str; 5] = ["http", "latency", "echo", "memory", "launch"];
+const PARTS: [&str; 6] = ["http", "latency", "echo", "memory", "gateway", "launch"];
 
 /// Descriptors that a proxy needs besides two a socket.
 const DESCRIPTORS_RESERVED: u64 = 2_000;
@@ -21,6 +21,9 @@ pub(crate) struct Scale {
     pub(crate) echo_time: Duration,
     /// Open through one peer while its memory is looked at.
     pub(crate) idle_sockets: Vec<usize>,
+    /// Answers of a language model at the same time, and how many words each has.
+    pub(crate) streams: usize,
+    pub(crate) stream_words: usize,
     pub(crate) containers: usize,
     parts: Vec<&'static str>,
     /// Only these peers; everybody if it is empty.
@@ -62,6 +65,8 @@ impl Scale {
             sockets: 1_000,
             echo_time: Duration::from_secs(2),
             idle_sockets: vec![1_000, most.min(9_000)],
+            streams: 1_000,
+            stream_words: 15,
             containers: 50,
             parts: Vec::new(),
             peers: Vec::new(),
@@ -77,6 +82,8 @@ impl Scale {
             sockets: 200,
             echo_time: Duration::from_secs(1),
             idle_sockets: vec![500],
+            streams: 200,
+            stream_words: 5,
             containers: 5,
             ..Self::full()
         }
@@ -84,6 +91,11 @@ impl Scale {
 
     pub(crate) fn has(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    /// Chats a round; some peers would take all day for as many as the others answer.
+    pub(crate) fn asked(&self, is_slow: bool) -> usize {
+        self.small_requests / if is_slow { 40 } else { 4 }
     }
 
     pub(crate) fn wants(&self, peer: &str) -> bool {

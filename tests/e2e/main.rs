@@ -10,6 +10,7 @@
 )]
 
 mod bad_days;
+mod gateway;
 mod host;
 mod runtime;
 mod service;

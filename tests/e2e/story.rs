@@ -3,7 +3,7 @@
 //! Each story has an appliance of its own: directories, ports, network, containers, volumes. It takes
 //! them along when it ends, also when it fails, and then tells the end of the appliance's log.
 
-mod appliance;
+pub(crate) mod appliance;
 mod browser;
 mod ca;
 mod docker;

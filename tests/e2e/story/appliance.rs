@@ -30,8 +30,10 @@ pub(crate) struct Appliance {
     subnet: String,
     image: &'static str,
     groups: &'static str,
-    /// More settings of `proxy`.
+    /// More settings of `proxy` and of `gateway`, and others.
     proxy: String,
+    gateway: String,
+    others: String,
     ports: Ports,
     docker_host: Option<String>,
     child: Option<Child>,
@@ -78,6 +80,8 @@ impl Appliance {
             image,
             groups,
             proxy: String::new(),
+            gateway: String::new(),
+            others: String::new(),
             ports: Ports::default(),
             docker_host: None,
             child: None,
@@ -94,6 +98,13 @@ impl Appliance {
     /// More keys of `proxy`, in YAML without braces.
     pub(crate) fn set_proxy(&mut self, keys: &str) {
         keys.clone_into(&mut self.proxy);
+        self.write_settings();
+    }
+
+    /// The same of `gateway`, and sections that are not there otherwise.
+    pub(crate) fn set_gateway(&mut self, keys: &str, others: &str) {
+        keys.clone_into(&mut self.gateway);
+        others.clone_into(&mut self.others);
         self.write_settings();
     }
 
@@ -118,17 +129,20 @@ impl Appliance {
              groups: {}\n\
              proxy: {{https_listen: '0.0.0.0:{}', http_listen: '0.0.0.0:{}', {}}}\n\
              dashboard: {{port: {}}}\n\
-             gateway: {{listen: '127.0.0.1:{}'}}\n\
-             sandbox: {{image: '{}', subnet: {}, bridge: {}, memory: 1GiB}}\n",
+             gateway: {{listen: '127.0.0.1:{}', {}}}\n\
+             sandbox: {{image: '{}', subnet: {}, bridge: {}, memory: 1GiB}}\n\
+             {}",
             self.groups,
             ports.public,
             ports.plain,
             self.proxy,
             ports.admin,
             ports.gateway,
+            self.gateway,
             self.image,
             self.subnet,
             self.bridge,
+            self.others,
         );
         std::fs::write(self.settings(), text).unwrap();
     }
