@@ -1,5 +1,8 @@
 //! The way to the model from outside: keys, answers, streams, limits, turns, and what is written down.
 
+mod bad_input;
+mod faults;
+
 use serde_json::{Value, json};
 use thon::domain::usage::{Outcome, Settled};
 

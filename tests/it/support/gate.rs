@@ -15,7 +15,7 @@ use thon::domain::key::Owner;
 use thon::domain::usage::UsageEntry;
 use thon::runtime::fake::Fake;
 use thon::server::Appliance;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::client::{Reply, request, send};
 use super::model::Model;
@@ -151,6 +151,47 @@ impl Gate {
             answer: tokio_util::task::AbortOnDropHandle::new(sending),
             _connection: connection,
         }
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut all = vec![("host", "gate")];
+        all.extend(headers);
+        send(self.wire().await, request("GET", path, &all, "")).await
+    }
+
+    /// As the control socket says it.
+    async fn told(&self, path: &str) -> Value {
+        let socket = UnixStream::connect(self.config.control_socket())
+            .await
+            .unwrap();
+        send(socket, request("GET", path, &[], "")).await.json()
+    }
+
+    pub(crate) async fn is_waiting(&self) -> bool {
+        let queue = self.told("/api/gateway/queue").await;
+        let queue = queue["queue"].as_array().unwrap();
+        queue.iter().any(|request| request["place"].is_u64())
+    }
+
+    pub(crate) async fn is_idle(&self) -> bool {
+        let gateway = self.told("/api/gateway").await;
+        let is_free = |model: &Value| model["slots_busy"] == 0 && model["queued"] == 0;
+        gateway["reserved_tokens"] == 0
+            && gateway["models"].as_array().unwrap().iter().all(is_free)
+            && self.told("/api/gateway/queue").await["total"] == 0
+    }
+
+    pub(crate) async fn slots(&self) -> u64 {
+        let gateway = self.told("/api/gateway").await;
+        gateway["models"][0]["slots_total"].as_u64().unwrap()
+    }
+
+    /// Of somebody's first limit; for one who has not used anything there is no entry.
+    pub(crate) async fn remaining(&self, who: &str) -> i64 {
+        let told = self.told("/api/gateway/balances").await;
+        let mut balances = told["balances"].as_array().unwrap().iter();
+        let of_them = balances.find(|balance| balance["who"] == who).unwrap();
+        of_them["remaining"].as_i64().unwrap()
     }
 
     async fn wire(&self) -> TcpStream {
