@@ -13,6 +13,8 @@ mod merge;
 mod messages;
 mod report;
 mod request;
+#[cfg(test)]
+mod spoken;
 mod sse;
 mod upstream;
 mod usage;

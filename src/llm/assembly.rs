@@ -125,12 +125,16 @@ impl Assembly {
         if let Some(error) = &self.tally.report.failed {
             return Err(error.clone());
         }
-        match self.endpoint {
+        let body = match self.endpoint {
             Endpoint::Responses => self.answer.response.take(),
             Endpoint::Messages => self.message(),
             _ => self.whole(),
-        }
-        .ok_or_else(UpstreamError::unreadable)
+        };
+        body.ok_or_else(|| {
+            let error = UpstreamError::unreadable();
+            self.fault(error.clone());
+            error
+        })
     }
 
     fn block(&mut self, block: &Bytes) {
@@ -275,3 +279,6 @@ fn told(tokens: Tokens) -> Value {
         "prompt_tokens_details": {"cached_tokens": tokens.cached},
     })
 }
+
+#[cfg(test)]
+mod tests;

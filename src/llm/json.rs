@@ -269,3 +269,6 @@ fn nest_end(bytes: &[u8], from: usize) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,6 @@
 mod answer;
 mod question;
 mod speaker;
-#[cfg(test)]
-mod tests;
-
 pub(super) use answer::answer;
 pub(super) use question::as_chat;
 pub(super) use speaker::Speaker;
@@ -29,3 +26,6 @@ fn message_id(chat: Option<&str>) -> String {
     let rest = chat.strip_prefix("chatcmpl-").unwrap_or(chat);
     format!("msg_{}", rest.chars().take(64).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,6 @@ mod content;
 mod counts;
 mod refusal;
 mod sheet;
-#[cfg(test)]
-mod tests;
-
 use bytes::Bytes;
 
 pub use refusal::BadRequest;
@@ -157,3 +154,6 @@ impl Prepared {
         watch::whole(&body, &self.model)
     }
 }
+
+#[cfg(test)]
+mod tests;

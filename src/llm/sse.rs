@@ -228,3 +228,6 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         None => rest.is_empty().then_some(rest),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,12 +31,11 @@ pub(super) fn usage(value: &[u8]) -> Option<Tokens> {
         return None;
     }
     let asked = asked.unwrap_or_default();
-    let (input, cached) = match number(read) {
-        Some(read) => (asked, read),
-        None => {
-            let cached = cached_of(prompt_details.or(input_details)).min(asked);
-            (asked.saturating_sub(cached), cached)
-        }
+    let (input, cached) = if let Some(read) = number(read) {
+        (asked, read)
+    } else {
+        let cached = cached_of(prompt_details.or(input_details)).min(asked);
+        (asked.saturating_sub(cached), cached)
     };
     Some(Tokens {
         input,

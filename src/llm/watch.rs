@@ -262,3 +262,6 @@ pub(super) fn whole(body: &Bytes, model: &str) -> (Bytes, Report) {
     }
     (out.freeze(), tally.report)
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,8 +122,8 @@ impl Checker<'_> {
             let length = memchr::memchr2(b'"', b'\\', rest).ok_or_else(|| self.wrong())?;
             let plain = rest.get(..length).unwrap_or_default();
             // Not `any`: without a way out of the loop it is done many bytes at a time.
-            let has_control = plain.iter().fold(false, |found, b| found | (*b < 0x20));
-            self.wrong_unless(!has_control)?;
+            let least = plain.iter().fold(u8::MAX, |least, b| least.min(*b));
+            self.wrong_unless(least >= 0x20)?;
             self.at += length + 1;
             if rest.get(length) == Some(&b'"') {
                 return Ok(());

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-/// What a quoted string says.
+/// What a quoted string says; nothing else says anything.
 pub(in crate::llm) fn decoded(quoted: &[u8]) -> Option<Cow<'_, str>> {
-    let inside = quoted.get(1..quoted.len().checked_sub(1)?)?;
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inside).is_none() {
         return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
     }
