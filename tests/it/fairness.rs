@@ -1,8 +1,12 @@
 //! Slots are shared fairly: the scheduler in virtual time, beside those that others have.
 
 mod chance;
+mod desk;
+mod models;
 mod pickers;
 mod rules;
+mod shares;
+mod waiting;
 mod world;
 
 use std::time::Duration;

@@ -142,7 +142,7 @@ impl Scheduler {
             self.leave_line(&person, ticket, now);
             self.books.depart(&person);
         } else if let Some(running) = self.running.remove(&ticket) {
-            self.settle(&running, now);
+            self.settle(ticket, &running, now);
             self.books.depart(&running.person);
         }
     }
@@ -162,13 +162,13 @@ impl Scheduler {
         Some(request)
     }
 
-    fn settle(&mut self, running: &Running, now: Duration) {
+    fn settle(&mut self, ticket: Ticket, running: &Running, now: Duration) {
         let cost = self.decay.spent(running.since, now) * f64::from(running.width);
         self.books.charge(&running.person, cost - running.charged);
         self.books.rest(&running.person, running.width);
         if let Some(line) = self.lines.get_mut(&running.line) {
             let time = now.saturating_sub(running.since);
-            line.give_back(running.width, running.affinity, time);
+            line.give_back(ticket, running.width, running.affinity, time);
         }
     }
 
@@ -204,7 +204,7 @@ impl Scheduler {
         self.waiting.remove(&ticket);
         let line = self.lines.get_mut(&id)?;
         let width = request.width.min(line.slots);
-        line.take(width, request.affinity);
+        line.take(ticket, width, request.affinity);
         line.gathering = None;
         let charged = line.mean_ms() * self.decay.scale(now) * f64::from(width);
         self.books.run(&person, width);

@@ -47,6 +47,8 @@ struct Watched {
     slots: BTreeMap<u32, u32>,
     entered: BTreeMap<Ticket, Entered>,
     running: BTreeMap<Ticket, u32>,
+    /// Who has the slot of a model that is kept for who has none.
+    newcomers: BTreeMap<u32, Ticket>,
     started: Vec<Ticket>,
 }
 
@@ -71,6 +73,7 @@ impl Watched {
             now: Duration::ZERO,
             entered: BTreeMap::new(),
             running: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             started: Vec::new(),
         }
     }
@@ -122,6 +125,7 @@ impl Watched {
             self.scheduler.leave(ticket, self.now);
             self.entered.remove(&ticket);
             self.running.remove(&ticket);
+            self.newcomers.retain(|_, newcomer| *newcomer != ticket);
         }
     }
 
@@ -165,11 +169,11 @@ impl Watched {
             own == 0 || own + width <= most,
             "nobody has more than they may"
         );
-        let free = slots - self.taken(model);
-        assert!(
-            own == 0 || slots < 4 || free >= 1,
-            "the last is for who has none"
-        );
+        let is_last = self.is_kept(model) && slots == self.taken(model);
+        assert!(own == 0 || !is_last, "the last is for who has none");
+        if is_last {
+            self.newcomers.insert(model, ticket);
+        }
         let loaded: BTreeSet<u32> = self
             .running
             .keys()
@@ -180,6 +184,10 @@ impl Watched {
             loaded.len() <= most as usize,
             "what is not loaded does not run"
         );
+    }
+
+    fn is_kept(&self, model: u32) -> bool {
+        self.slots[&model] >= 4 && !self.newcomers.contains_key(&model)
     }
 
     /// What must hold when all have started who may.
@@ -206,8 +214,8 @@ impl Watched {
         if free == 0 || of_model().any(|it| it.width > 1) {
             return;
         }
-        let is_kept = slots >= 4 && free == 1;
-        assert!(of_model().all(|it| is_kept && self.running_of(it.user) > 0));
+        let is_last = self.is_kept(model) && free == 1;
+        assert!(of_model().all(|it| is_last && self.running_of(it.user) > 0));
     }
 
     fn leave_all(&mut self) {
