@@ -59,7 +59,7 @@ impl Scheduler {
 
     /// Who waits for a model, next first.
     pub fn order(&mut self, model: &ModelName, now: Duration) -> Vec<Ticket> {
-        self.accrue(now);
+        self.advance(now);
         let id = self.known_line(model);
         id.map_or_else(Vec::new, |id| self.order_of(id, now))
     }

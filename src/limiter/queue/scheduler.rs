@@ -93,7 +93,7 @@ impl Scheduler {
         width: u32,
         now: Duration,
     ) -> Result<Ticket, Busy> {
-        self.accrue(now);
+        self.advance(now);
         let id = self.line(model);
         let width = width.max(1);
         let person = self.person(who);
@@ -138,6 +138,7 @@ impl Scheduler {
 
     /// The request ended, waiting or running. Leaving twice changes nothing.
     pub fn leave(&mut self, ticket: Ticket, now: Duration) {
+        self.advance(now);
         if let Some(person) = self.waiting.remove(&ticket) {
             self.leave_line(&person, ticket, now);
             self.books.depart(&person);
@@ -174,8 +175,7 @@ impl Scheduler {
 
     /// Whose turn it is now; they run from here on.
     pub fn start(&mut self, now: Duration) -> Vec<Ticket> {
-        self.accrue(now);
-        self.clean(now);
+        self.advance(now);
         let mut started = Vec::new();
         loop {
             self.rooms.turn_over(&mut self.lines, now);
@@ -205,7 +205,6 @@ impl Scheduler {
         let line = self.lines.get_mut(&id)?;
         let width = request.width.min(line.slots);
         line.take(ticket, width, request.affinity);
-        line.gathering = None;
         let charged = line.mean_ms() * self.decay.scale(now) * f64::from(width);
         self.books.run(&person, width);
         self.books.charge(&person, charged);
@@ -232,19 +231,24 @@ impl Scheduler {
             share: line.share(self.settings.share),
             concurrency: self.settings.concurrency.map_or(u32::MAX, NonZeroU32::get),
         };
-        let choice = look.pick()?;
-        let (ticket, person) = (choice.ticket, Arc::clone(choice.person));
-        if choice.fits {
-            return Some((person, ticket));
-        }
-        let since = line.gathering.filter(|(who, _)| *who == ticket);
-        let since = since.map_or(now, |(_, since)| since);
-        self.lines.get_mut(&id)?.gathering = Some((ticket, since));
-        None
+        let choice = look.pick();
+        let choice = choice.map(|it| (Arc::clone(it.person), it.ticket, it.fits));
+        let line = self.lines.get_mut(&id)?;
+        let held = line.gathering.take();
+        let (person, ticket, fits) = choice?;
+        let held = held.filter(|(who, _)| *who == ticket);
+        line.gathering = held.or_else(|| (!fits).then_some((ticket, now)));
+        fits.then_some((person, ticket))
+    }
+
+    /// Brings everything up to now.
+    pub(super) fn advance(&mut self, now: Duration) {
+        self.clean(now);
+        self.accrue(now);
     }
 
     /// Who runs for longer than was charged is charged for it before they end.
-    pub(super) fn accrue(&mut self, now: Duration) {
+    fn accrue(&mut self, now: Duration) {
         if now.saturating_sub(self.accrued) < ACCRUE_EVERY {
             return;
         }
@@ -260,6 +264,9 @@ impl Scheduler {
 
     /// Forgets who has been idle for long, and models that nobody asks for.
     fn clean(&mut self, now: Duration) {
+        if self.decay.is_due(now) {
+            self.rescale(self.settings.half_life, now);
+        }
         if now.saturating_sub(self.cleaned) < self.settings.half_life {
             return;
         }
@@ -268,9 +275,6 @@ impl Scheduler {
         self.lines
             .retain(|_, line| line.counted.is_some() || !line.is_idle());
         self.names.retain(|_, id| self.lines.contains_key(id));
-        if self.decay.is_due(now) {
-            self.rescale(self.settings.half_life, now);
-        }
     }
 
     fn rescale(&mut self, half_life: Duration, now: Duration) {
