@@ -132,6 +132,7 @@ impl Drop for Place {
 
 /// A request in the line. Dropping it leaves the line at once, or gives back the slot that it was
 /// about to get.
+#[must_use = "dropping it leaves the line"]
 pub struct Waiting {
     place: Option<Place>,
     ready: oneshot::Receiver<()>,
@@ -173,6 +174,7 @@ impl Waiting {
 }
 
 /// A slot, or as many as the request takes. Dropping it frees them and charges their time.
+#[must_use = "dropping it gives the slot back"]
 pub struct Turn {
     _place: Place,
     waited: Duration,

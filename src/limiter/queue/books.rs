@@ -186,8 +186,8 @@ impl Books {
 
     pub(super) fn run(&mut self, person: &Person, width: u32) {
         if let Some((share, user)) = self.account(person) {
-            share.running += width;
-            user.running += width;
+            share.running = share.running.saturating_add(width);
+            user.running = user.running.saturating_add(width);
         }
     }
 

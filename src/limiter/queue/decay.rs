@@ -8,6 +8,9 @@ const HALF_LIFE_MIN: Duration = Duration::from_secs(1);
 /// Half-lives after which amounts are brought back to a scale near one.
 const RENEWAL: f64 = 64.0;
 
+/// What was spent so long before the next look is not told apart; beyond it there are no numbers.
+const HALF_LIVES_MAX: f64 = 500.0;
+
 /// Instead of shrinking all old amounts all the time, new ones are written larger: an amount is worth
 /// `amount / scale(now)`. So the order of two accounts is that of their amounts, whatever the time.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +28,8 @@ impl Decay {
     }
 
     fn half_lives(self, now: Duration) -> f64 {
-        (ms(now) - self.since_ms) / self.half_life_ms
+        let past = (ms(now) - self.since_ms) / self.half_life_ms;
+        past.min(HALF_LIVES_MAX)
     }
 
     /// How large a millisecond is written that is spent now.
@@ -68,6 +72,14 @@ mod tests {
         assert!((worth(s(2_001)) - 1_000.0).abs() < 2.0);
         assert!((worth(s(2_301)) - 500.0).abs() < 1.0);
         assert!((worth(s(2_601)) - 250.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn after_any_time_amounts_are_numbers() {
+        let decay = Decay::new(s(1), s(0));
+        let written = decay.spent(s(0), Duration::MAX);
+        assert!(written.is_finite() && decay.is_due(Duration::MAX));
+        assert!((written * decay.scale(Duration::MAX).recip()).is_finite());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(super) struct Line {
     pub(super) priority: i32,
     /// Who is next and takes more slots than are free, and since when slots are kept for them.
     pub(super) gathering: Option<(Ticket, Duration)>,
+    /// Who took the slot that is kept for who has none.
+    newcomer: Option<Ticket>,
     mean_ms: f64,
     /// What free slots remember, longest free first.
     marks: VecDeque<u64>,
@@ -61,6 +63,7 @@ impl Line {
             wanted: None,
             priority: 0,
             gathering: None,
+            newcomer: None,
             mean_ms: ms(FIRST_MEAN),
             marks: VecDeque::new(),
         }
@@ -80,9 +83,9 @@ impl Line {
         self.slots.saturating_sub(self.taken)
     }
 
-    /// Slots that only somebody may take who has none.
+    /// Slots that only somebody may take who has none: one, unless such a one has it already.
     pub(super) fn kept(&self) -> u32 {
-        u32::from(self.slots >= KEPT_FROM)
+        u32::from(self.slots >= KEPT_FROM && self.newcomer.is_none())
     }
 
     /// Slots beyond which a user comes after those who have fewer.
@@ -101,15 +104,19 @@ impl Line {
 
     /// The slot that remembers most is taken, as llama.cpp does, or else the one that was free for
     /// longest.
-    pub(super) fn take(&mut self, width: u32, affinity: u64) {
+    pub(super) fn take(&mut self, ticket: Ticket, width: u32, affinity: u64) {
         if let Some(at) = self.marks.iter().position(|mark| *mark == affinity) {
             self.marks.remove(at);
+        }
+        if width.saturating_add(self.kept()) > self.free() {
+            self.newcomer = Some(ticket);
         }
         self.taken += width;
         self.trim();
     }
 
-    pub(super) fn give_back(&mut self, width: u32, affinity: u64, time: Duration) {
+    pub(super) fn give_back(&mut self, ticket: Ticket, width: u32, affinity: u64, time: Duration) {
+        self.newcomer.take_if(|newcomer| *newcomer == ticket);
         self.taken = self.taken.saturating_sub(width);
         self.mean_ms += NEWEST * (ms(time) - self.mean_ms);
         self.marks.push_back(affinity);

@@ -18,6 +18,11 @@ pub(super) fn rank(vt: f64, since_ms: f64) -> f64 {
     SERVICE * vt + WAIT * since_ms
 }
 
+/// Who runs nothing counts as if they had had one request less.
+pub(super) fn lead(has_none: bool, mean_ms: f64) -> f64 {
+    if has_none { SERVICE * mean_ms } else { 0.0 }
+}
+
 /// Who may be picked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Round {
@@ -45,6 +50,8 @@ pub(super) struct Choice<'a> {
     pub(super) fits: bool,
     rank: f64,
     since_ms: f64,
+    /// The user runs nothing.
+    has_none: bool,
     /// A free slot remembers its conversation.
     is_remembered: bool,
 }
@@ -75,7 +82,8 @@ impl<'a> Look<'a> {
             Some(choice)
         });
         let mut choice = self.nearest(heads)?;
-        choice.rank = rank(group.share.vt / self.scale, oldest);
+        let lead = lead(choice.has_none, self.line.mean_ms()) / group.share.weight;
+        choice.rank = rank(group.share.vt / self.scale, oldest) - lead;
         choice.since_ms = oldest;
         Some(choice)
     }
@@ -84,12 +92,14 @@ impl<'a> Look<'a> {
         let head = user.waiting_for(self.id).next()?;
         let fits = self.fits(user, head, round)?;
         let since_ms = ms(head.since);
+        let has_none = user.running == 0;
         Some(Choice {
             person: &user.person,
             ticket: head.ticket,
             fits,
-            rank: rank(user.vt / self.scale, since_ms),
+            rank: rank(user.vt / self.scale, since_ms) - lead(has_none, self.line.mean_ms()),
             since_ms,
+            has_none,
             is_remembered: self.line.remembers(head.affinity),
         })
     }

@@ -45,7 +45,7 @@ impl Scheduler {
         Position { place, eta }
     }
 
-    fn compute_places(&mut self, now: Duration) {
+    pub(super) fn compute_places(&mut self, now: Duration) {
         let mut of = BTreeMap::new();
         for id in self.lines.keys() {
             let tickets = self.order_of(*id, now);
@@ -59,7 +59,7 @@ impl Scheduler {
 
     /// Who waits for a model, next first.
     pub fn order(&mut self, model: &ModelName, now: Duration) -> Vec<Ticket> {
-        self.accrue(now);
+        self.advance(now);
         let id = self.known_line(model);
         id.map_or_else(Vec::new, |id| self.order_of(id, now))
     }
@@ -72,8 +72,9 @@ impl Scheduler {
         let present = Present {
             now_ms: ms(now),
             scale: self.decay.scale(now),
+            mean_ms: line.mean_ms(),
         };
-        order(groups, (id, line), present)
+        order(groups, id, present)
     }
 
     fn eta(&self, ticket: Ticket, person: &Person, place: u32, now: Duration) -> Option<Duration> {

@@ -63,6 +63,7 @@ impl Rooms {
         };
         if let Some(line) = lines.get_mut(&id) {
             line.room = Room::Leaving;
+            line.gathering = None;
             line.wanted = (line.waiting > 0).then_some(now);
         }
         empty(lines)

@@ -93,7 +93,7 @@ impl Scheduler {
         width: u32,
         now: Duration,
     ) -> Result<Ticket, Busy> {
-        self.accrue(now);
+        self.advance(now);
         let id = self.line(model);
         let width = width.max(1);
         let person = self.person(who);
@@ -138,11 +138,12 @@ impl Scheduler {
 
     /// The request ended, waiting or running. Leaving twice changes nothing.
     pub fn leave(&mut self, ticket: Ticket, now: Duration) {
+        self.advance(now);
         if let Some(person) = self.waiting.remove(&ticket) {
             self.leave_line(&person, ticket, now);
             self.books.depart(&person);
         } else if let Some(running) = self.running.remove(&ticket) {
-            self.settle(&running, now);
+            self.settle(ticket, &running, now);
             self.books.depart(&running.person);
         }
     }
@@ -162,20 +163,19 @@ impl Scheduler {
         Some(request)
     }
 
-    fn settle(&mut self, running: &Running, now: Duration) {
+    fn settle(&mut self, ticket: Ticket, running: &Running, now: Duration) {
         let cost = self.decay.spent(running.since, now) * f64::from(running.width);
         self.books.charge(&running.person, cost - running.charged);
         self.books.rest(&running.person, running.width);
         if let Some(line) = self.lines.get_mut(&running.line) {
             let time = now.saturating_sub(running.since);
-            line.give_back(running.width, running.affinity, time);
+            line.give_back(ticket, running.width, running.affinity, time);
         }
     }
 
     /// Whose turn it is now; they run from here on.
     pub fn start(&mut self, now: Duration) -> Vec<Ticket> {
-        self.accrue(now);
-        self.clean(now);
+        self.advance(now);
         let mut started = Vec::new();
         loop {
             self.rooms.turn_over(&mut self.lines, now);
@@ -204,8 +204,7 @@ impl Scheduler {
         self.waiting.remove(&ticket);
         let line = self.lines.get_mut(&id)?;
         let width = request.width.min(line.slots);
-        line.take(width, request.affinity);
-        line.gathering = None;
+        line.take(ticket, width, request.affinity);
         let charged = line.mean_ms() * self.decay.scale(now) * f64::from(width);
         self.books.run(&person, width);
         self.books.charge(&person, charged);
@@ -232,19 +231,24 @@ impl Scheduler {
             share: line.share(self.settings.share),
             concurrency: self.settings.concurrency.map_or(u32::MAX, NonZeroU32::get),
         };
-        let choice = look.pick()?;
-        let (ticket, person) = (choice.ticket, Arc::clone(choice.person));
-        if choice.fits {
-            return Some((person, ticket));
-        }
-        let since = line.gathering.filter(|(who, _)| *who == ticket);
-        let since = since.map_or(now, |(_, since)| since);
-        self.lines.get_mut(&id)?.gathering = Some((ticket, since));
-        None
+        let choice = look.pick();
+        let choice = choice.map(|it| (Arc::clone(it.person), it.ticket, it.fits));
+        let line = self.lines.get_mut(&id)?;
+        let held = line.gathering.take();
+        let (person, ticket, fits) = choice?;
+        let held = held.filter(|(who, _)| *who == ticket);
+        line.gathering = held.or_else(|| (!fits).then_some((ticket, now)));
+        fits.then_some((person, ticket))
+    }
+
+    /// Brings everything up to now.
+    pub(super) fn advance(&mut self, now: Duration) {
+        self.clean(now);
+        self.accrue(now);
     }
 
     /// Who runs for longer than was charged is charged for it before they end.
-    pub(super) fn accrue(&mut self, now: Duration) {
+    fn accrue(&mut self, now: Duration) {
         if now.saturating_sub(self.accrued) < ACCRUE_EVERY {
             return;
         }
@@ -260,6 +264,9 @@ impl Scheduler {
 
     /// Forgets who has been idle for long, and models that nobody asks for.
     fn clean(&mut self, now: Duration) {
+        if self.decay.is_due(now) {
+            self.rescale(self.settings.half_life, now);
+        }
         if now.saturating_sub(self.cleaned) < self.settings.half_life {
             return;
         }
@@ -268,9 +275,6 @@ impl Scheduler {
         self.lines
             .retain(|_, line| line.counted.is_some() || !line.is_idle());
         self.names.retain(|_, id| self.lines.contains_key(id));
-        if self.decay.is_due(now) {
-            self.rescale(self.settings.half_life, now);
-        }
     }
 
     fn rescale(&mut self, half_life: Duration, now: Duration) {

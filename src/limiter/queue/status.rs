@@ -45,7 +45,8 @@ pub struct UserStatus {
 
 impl Scheduler {
     pub fn status(&mut self, now: Duration) -> QueueStatus {
-        self.accrue(now);
+        self.advance(now);
+        self.compute_places(now);
         let users = self.user_status(now);
         let recent: Vec<f64> = users.iter().map(|user| user.recent.as_secs_f64()).collect();
         QueueStatus {

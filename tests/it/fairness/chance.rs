@@ -15,9 +15,13 @@ impl Chance {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    fn bits(&mut self) -> u32 {
+        u32::try_from(self.next() >> 32).unwrap()
+    }
+
     /// At least 0, below 1.
     pub(super) fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        f64::from(self.bits()) / 2_f64.powi(32)
     }
 
     pub(super) fn between(&mut self, from: f64, to: f64) -> f64 {
@@ -30,6 +34,11 @@ impl Chance {
     }
 
     pub(super) fn below(&mut self, most: u32) -> u32 {
-        (self.part() * f64::from(most)) as u32
+        let scaled = u64::from(self.bits()) * u64::from(most);
+        u32::try_from(scaled >> 32).unwrap()
+    }
+
+    pub(super) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.bits()).unwrap() % length
     }
 }

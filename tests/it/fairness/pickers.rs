@@ -10,12 +10,12 @@ use super::world::{Job, Picker};
 
 /// First come, first served: what llama.cpp and Ollama do.
 pub(super) struct Fifo {
-    free: u32,
+    free: usize,
     line: VecDeque<Job>,
 }
 
 impl Fifo {
-    pub(super) fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: usize) -> Self {
         Self {
             free: slots,
             line: VecDeque::new(),
@@ -33,21 +33,21 @@ impl Picker for Fifo {
     }
 
     fn start(&mut self, _now: Duration) -> Vec<Job> {
-        let count = self.line.len().min(self.free as usize);
-        self.free -= count as u32;
+        let count = self.line.len().min(self.free);
+        self.free -= count;
         self.line.drain(..count).collect()
     }
 }
 
 /// One request of each user in turn, whatever it takes.
 pub(super) struct RoundRobin {
-    free: u32,
+    free: usize,
     lines: BTreeMap<usize, VecDeque<Job>>,
     last: usize,
 }
 
 impl RoundRobin {
-    pub(super) fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: usize) -> Self {
         Self {
             free: slots,
             lines: BTreeMap::new(),

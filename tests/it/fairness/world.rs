@@ -13,7 +13,7 @@ const READS: f64 = 500.0;
 /// Before this nothing is counted: everybody begins at once.
 const WARM_UP: Duration = Duration::from_mins(10);
 
-pub(super) type Job = u64;
+pub(super) type Job = usize;
 
 /// Who decides whose turn it is.
 pub(super) trait Picker {
@@ -60,7 +60,7 @@ struct Asked {
 }
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Served {
     pub(super) waits: Vec<Duration>,
     /// After the warm-up.
     pub(super) slot_time: Duration,
@@ -70,11 +70,11 @@ pub(super) struct World<P> {
     picker: P,
     habits: Vec<Habit>,
     chance: Chance,
-    events: BinaryHeap<Reverse<(Duration, u64)>>,
+    events: BinaryHeap<Reverse<(Duration, usize)>>,
     /// By number, as the heap has them.
     what: Vec<Event>,
     jobs: Vec<Asked>,
-    pub(super) seen: Vec<Seen>,
+    pub(super) served: Vec<Served>,
 }
 
 impl<P: Picker> World<P> {
@@ -86,16 +86,22 @@ impl<P: Picker> World<P> {
             events: BinaryHeap::new(),
             what: Vec::new(),
             jobs: Vec::new(),
-            seen: habits.iter().map(|_| Seen::default()).collect(),
+            served: habits.iter().map(|_| Served::default()).collect(),
         };
         world.begin();
         while let Some(Reverse((now, event))) = world.events.pop() {
             if now > time {
                 break;
             }
-            world.happen(usize::try_from(event).unwrap(), now);
+            world.happen(event, now);
         }
         world
+    }
+
+    /// Of all requests, whoever's.
+    pub(super) fn mean_service(&self) -> Duration {
+        let sum: Duration = self.jobs.iter().map(|job| job.service).sum();
+        sum / u32::try_from(self.jobs.len()).unwrap()
     }
 
     fn begin(&mut self) {
@@ -112,7 +118,7 @@ impl<P: Picker> World<P> {
     }
 
     fn plan(&mut self, at: Duration, event: Event) {
-        self.events.push(Reverse((at, self.what.len() as u64)));
+        self.events.push(Reverse((at, self.what.len())));
         self.what.push(event);
     }
 
@@ -122,9 +128,11 @@ impl<P: Picker> World<P> {
             Event::End { job } => self.end(job, now),
         }
         for job in self.picker.start(now) {
-            let asked = &self.jobs[usize::try_from(job).unwrap()];
+            let asked = &self.jobs[job];
             if asked.at > WARM_UP {
-                self.seen[asked.user].waits.push(now - asked.at);
+                self.served[asked.user]
+                    .waits
+                    .push(now.saturating_sub(asked.at));
             }
             self.plan(now + asked.service, Event::End { job });
         }
@@ -132,16 +140,16 @@ impl<P: Picker> World<P> {
 
     fn ask(&mut self, user: usize, now: Duration) {
         let service = self.habits[user].service(&mut self.chance);
-        let job = self.jobs.len() as Job;
+        let job = self.jobs.len();
         let at = now;
         self.jobs.push(Asked { user, at, service });
         self.picker.enter(user, job, now);
     }
 
     fn end(&mut self, job: Job, now: Duration) {
-        let asked = &self.jobs[usize::try_from(job).unwrap()];
-        let (user, began) = (asked.user, now - asked.service);
-        self.seen[user].slot_time += now.saturating_sub(began.max(WARM_UP));
+        let asked = &self.jobs[job];
+        let (user, began) = (asked.user, now.saturating_sub(asked.service));
+        self.served[user].slot_time += now.saturating_sub(began.max(WARM_UP));
         self.picker.leave(job, now);
         let thought = self.habits[user].thought(&mut self.chance);
         self.plan(now + thought, Event::Ask { user });
