@@ -114,17 +114,20 @@ mod tests {
     #[test]
     fn what_is_no_key_is_none() {
         let good = fresh(&fresh_id()).expose().to_owned();
-        let upper = good.replacen("sk-thon-", "SK-THON-", 1);
+        let mut short = good.clone();
+        short.pop();
+        let mut shorter = short.clone();
+        shorter.pop();
         for bad in [
             "",
-            "sk-thon-",
-            upper.as_str(),
-            &good[1..],
-            &format!("{good}x"),
-            &format!(" {}", &good[..LEN - 1]),
+            PREFIX,
+            &short,
+            &good.replacen("sk-thon-", "SK-THON-", 1),
             &good.replacen('-', "_", 3),
-            &format!("{}é", &good[..LEN - 2]),
-            &format!("{}\n", &good[..LEN - 1]),
+            &format!("{good}x"),
+            &format!(" {short}"),
+            &format!("{short}\n"),
+            &format!("{shorter}é"),
         ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }

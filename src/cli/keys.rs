@@ -235,7 +235,7 @@ mod tests {
         for (text, expected) in [("0", 0), ("10m", 600), ("1h 30m", 5_400), ("2d", 172_800)] {
             assert_eq!(seconds(text), Ok(expected), "{text}");
         }
-        for bad in ["", "x", "-1h", "1000000h", "1", "1mo"] {
+        for bad in ["", "x", "-1h", "9999999h", "1", "1mo"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -206,7 +206,7 @@ impl Publisher {
     }
 
     /// Every key that can be read, as of the last change, in force or not.
-    pub(super) fn keys(&self) -> Vec<Key> {
+    pub(super) fn keys(&self) -> Vec<Arc<Key>> {
         self.records.lock().keys.all().cloned().collect()
     }
 }

@@ -214,6 +214,92 @@ async fn a_link_is_shown_when_it_is_made_and_never_again() {
 }
 
 #[tokio::test]
+async fn a_key_is_shown_when_it_is_made_or_rotated_and_never_again() {
+    let house = House::new(&EVERYBODY);
+    let router = control(&house);
+    let wish = r#"{"group": "red", "user": "alice", "models": ["user.qwen3"], "note": "mine"}"#;
+    let made = post(&router, "/api/keys", wish).await;
+    assert_eq!(
+        (made.status.as_u16(), made.header("cache-control")),
+        (201, "no-store")
+    );
+    let json = made.json();
+    let key = json["key"].as_str().unwrap().to_owned();
+    let path = format!("/api/keys/{}", json["id"].as_str().unwrap());
+    assert!(key.starts_with("sk-thon-"), "{key}");
+    let shown = get(&router, &path).await;
+    let view: api::KeyView = serde_json::from_str(&shown.text).unwrap();
+    assert_eq!(
+        (view.owner(), view.note),
+        ("red/alice".into(), "mine".into())
+    );
+    assert_eq!(
+        (view.models, view.state),
+        (vec!["qwen3".into()], api::KeyState::Active)
+    );
+    assert_eq!(view.holder, api::KeyHolder::Person);
+    let rotated = post(&router, &format!("{path}/rotate"), r#"{"grace_s": 60}"#).await;
+    assert_eq!(rotated.status, 201);
+    let new = rotated.json()["key"].as_str().unwrap().to_owned();
+    assert!(rotated.json()["old_secret_until"].is_string());
+    let at_once = post(&router, &format!("{path}/rotate"), r#"{"grace_s": 0}"#).await;
+    assert!(at_once.json()["old_secret_until"].is_null());
+    let list = get(&router, "/api/keys?page_size=1").await;
+    assert!(!list.text.contains(&key) && !list.text.contains(&new));
+    assert_eq!(list.json()["total"], 1);
+    for (action, state) in [("disable", "disabled"), ("enable", "active")] {
+        let page = post(&router, &format!("{path}/{action}"), "").await;
+        assert_eq!(
+            (page.status.as_u16(), &page.json()["state"]),
+            (200, &json!(state))
+        );
+    }
+    let revoked = ask(&router, Method::DELETE, &path, "").await;
+    assert_eq!((revoked.status.as_u16(), revoked.text.as_str()), (204, ""));
+    assert_eq!(get(&router, &path).await.status, 404);
+}
+
+/// In the envelope.
+async fn refuses(router: &Router, method: &str, asked: (&str, &str), refusal: (u16, &str)) {
+    let (path, body) = asked;
+    let page = ask(router, method.parse().unwrap(), path, body).await;
+    let case = format!("{method} {path} {body}: {}", page.text);
+    assert_eq!(page.status.as_u16(), refusal.0, "{case}");
+    let envelope: api::ErrorEnvelope = serde_json::from_str(&page.text).unwrap();
+    assert_eq!(envelope.error.code, refusal.1, "{case}");
+    assert_eq!(envelope.detail, envelope.error.message);
+}
+
+#[tokio::test]
+async fn a_key_that_makes_no_sense_is_refused() {
+    let house = House::new(&EVERYBODY);
+    let router = control(&house);
+    let path = "/api/keys";
+    for (body, status, code) in [
+        ("", 422, "invalid"),
+        (r#"{"group": "red"}"#, 409, "conflict"),
+        (r#"{"group": "red", "user": "nobody"}"#, 404, "not_found"),
+        (
+            r#"{"group": "red", "user": "alice", "expires_at": "2020-01-01T00:00:00Z"}"#,
+            422,
+            "invalid",
+        ),
+        (
+            r#"{"group": "red", "user": "alice", "secret": "mine"}"#,
+            422,
+            "invalid",
+        ),
+    ] {
+        refuses(&router, "POST", (path, body), (status, code)).await;
+    }
+    let rotate = "/api/keys/0123456789abcdef/rotate";
+    for body in [r#"{"grace_s": -1}"#, r#"{"grace_s": 604801}"#] {
+        refuses(&router, "POST", (rotate, body), (422, "invalid")).await;
+    }
+    assert_eq!(get(&router, path).await.json()["total"], 0);
+}
+
+#[tokio::test]
 async fn every_refusal_is_an_envelope() {
     let house = House::launched(&EVERYBODY).await;
     let router = control(&house);
@@ -267,16 +353,7 @@ async fn every_refusal_is_an_envelope() {
             "not_found",
         ),
     ] {
-        let page = ask(&router, method.parse().unwrap(), path, body).await;
-        assert_eq!(
-            page.status.as_u16(),
-            status,
-            "{method} {path}: {}",
-            page.text
-        );
-        let envelope: api::ErrorEnvelope = serde_json::from_str(&page.text).unwrap();
-        assert_eq!(envelope.error.code, code, "{method} {path}");
-        assert_eq!(envelope.detail, envelope.error.message);
+        refuses(&router, method, (path, body), (status, code)).await;
     }
     let page = get(&router, "/api/instances/red/Alice").await;
     assert_eq!(page.json()["error"]["field"], "user");

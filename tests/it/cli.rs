@@ -109,6 +109,8 @@ async fn programs_get_json_on_standard_output_and_nothing_else_there() {
         &["status", "--json"][..],
         &["instances", "--json"],
         &["invites", "list", "--json"],
+        &["keys", "--json"],
+        &["keys", "create", "red/alice", "--json"],
         &["ca", "--json"],
         &["instances", "show", "red/alice", "--json"],
         &["config", "show", "--json"],
@@ -146,6 +148,20 @@ async fn people_get_words() {
             "https://thon.example/join/",
         ),
         (&["invites"], "red/alice"),
+        (&["keys"], "no keys: "),
+        (
+            &[
+                "keys",
+                "create",
+                "red/alice",
+                "--expires",
+                "2d",
+                "--note",
+                "mine",
+            ],
+            "sk-thon-",
+        ),
+        (&["keys"], "red/alice"),
         (&["ca"], "sha-256  AB:CD"),
         (&["ca", "show"], "for      thon.example"),
         (&["ca", "export", "-"], "-----BEGIN CERTIFICATE-----"),
@@ -285,6 +301,35 @@ fn words(line: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_key_is_looked_after_by_its_id() {
+    let house = House::new(&EVERYBODY);
+    let appliance = Appliance::start(&house);
+    let made = appliance.thon(&["keys", "create", "red/alice"]).await;
+    let key = data(&made).trim().to_owned();
+    assert_eq!(data(&made).lines().count(), 1, "to be piped");
+    assert!(talk(&made).contains("the only time"), "{}", talk(&made));
+    let id = key.split('-').nth(2).unwrap();
+    for (args, words) in [
+        (&["keys", "show", id][..], "state       active"),
+        (&["keys", "disable", id], "state       disabled"),
+        (&["keys", "enable", id], "state       active"),
+        (&["keys", "rotate", id, "--grace", "10m"], "sk-thon-"),
+        (&["keys", "rotate", id, "--grace", "0"], "sk-thon-"),
+        (&["keys", "revoke", id], ""),
+    ] {
+        let output = appliance.thon(args).await;
+        assert_eq!(code(&output), 0, "{args:?}: {}", talk(&output));
+        assert!(data(&output).contains(words), "{args:?}: {}", data(&output));
+        assert!(!data(&output).contains(&key), "{args:?}");
+    }
+    let group = appliance.thon(&["keys", "create", "red"]).await;
+    assert_eq!((code(&group), data(&group)), (1, ""));
+    assert!(talk(&group).contains("gateway.mode"), "{}", talk(&group));
+    let odd = ["keys", "rotate", id, "--grace", "soon"];
+    assert_eq!(code(&appliance.thon(&odd).await), 2);
+}
+
+#[tokio::test]
 async fn a_refusal_of_the_appliance_is_told_in_its_words() {
     let house = House::launched(&EVERYBODY).await;
     let appliance = Appliance::start(&house);
@@ -373,6 +418,7 @@ async fn every_command_is_in_the_documents_and_no_other_one() {
         .flat_map(|cell| between(cell, '`'))
         // What happens without an action is an action that has a name.
         .filter(|command| !["instances", "invites", "ca", "gateway"].contains(command))
+        .filter(|command| !["instances", "invites", "keys", "ca"].contains(command))
         .map(str::to_owned)
         .collect();
     agree(

@@ -9,14 +9,17 @@ use thon::config::{ChatModel, KeyMode};
 use thon::control::{Agents, Error, KeyWish, Launch, NewKey, Settings};
 use thon::domain::audit::Actor;
 use thon::domain::id::{InstanceId, KeyId, UserRef};
-use thon::domain::instance::{Desired, InstanceSpec, Phase};
+use thon::domain::instance::{Desired, Instance, InstanceSpec, Phase};
 use thon::domain::key::{Holder, Key, Owner};
 use thon::domain::model::ModelName;
 use thon::domain::user::User;
 use thon::routing::{KeyRefusal, LiveKey, admit};
+use thon::runtime::Runtime as _;
+use thon::runtime::fake::{Operation, Step};
 use thon::store::{Store, StoreError};
+use tokio::time::timeout;
 
-use crate::support::world::{World, identity, until};
+use crate::support::world::{PATIENCE, World, identity, until};
 
 const ALICE: &str = "red/alice";
 const BOB: &str = "red/bob";
@@ -523,6 +526,70 @@ async fn records_of_keys_that_are_lost_or_left_over_are_put_right() {
     .await;
     let home = world.instance(ALICE).await.address.to_string();
     shown(&world, &key, &home).unwrap();
+}
+
+#[tokio::test]
+async fn killed_at_any_step_a_container_has_the_one_key_that_was_made_for_it() {
+    let alice: UserRef = ALICE.parse().unwrap();
+    for step in [
+        Step::Before(Operation::Create),
+        Step::VolumesMade,
+        Step::ContainerMade,
+        Step::After(Operation::Create),
+        Step::Before(Operation::Start),
+        Step::After(Operation::Start),
+        Step::Before(Operation::Remove),
+        Step::After(Operation::Remove),
+    ] {
+        let mut world = with_containers().await;
+        let old = container_key(&world, ALICE).await;
+        world.fake.kill_at(step);
+        let again = world.control.recreate(&alice, Actor::Control);
+        again.await.unwrap();
+        timeout(PATIENCE, world.fake.killed()).await.unwrap();
+        world.kill().await;
+        world.start_again();
+        world.until(&EVERYBODY, Phase::Ready).await;
+        let home = world.instance(ALICE).await.address.to_string();
+        let new = container_key(&world, ALICE).await;
+        shown(&world, &new, &home).unwrap();
+        assert!(shown(&world, &old, &home).is_err(), "{step:?}");
+        until("one key each", async || {
+            stored(&world).len() == EVERYBODY.len()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_is_replaced_or_adopted_has_the_key_of_its_generation() {
+    let mut world = with_containers().await;
+    let before = container_key(&world, ALICE).await;
+    let gone = world.instance(ALICE).await.observed.container.unwrap();
+    world.fake.remove(&gone).await.unwrap();
+    until("it was replaced", async || {
+        let instance = world.instance(ALICE).await;
+        instance.generation == 2 && instance.observed.phase == Phase::Ready
+    })
+    .await;
+    let home = world.instance(ALICE).await.address.to_string();
+    let after = container_key(&world, ALICE).await;
+    assert_ne!(before, after);
+    shown(&world, &after, &home).unwrap();
+    // A copy from before knows nothing of the second generation.
+    world.kill().await;
+    let rewound: Result<(), StoreError> = world.store.note(|tx| {
+        let mut instance = tx.get::<Instance>(ALICE)?.unwrap();
+        instance.generation = 1;
+        tx.put(ALICE, &instance)
+    });
+    rewound.unwrap();
+    world.start_again();
+    until("it was adopted", async || {
+        shown(&world, &after, &home).is_ok()
+    })
+    .await;
+    assert!(shown(&world, &before, &home).is_err());
 }
 
 #[tokio::test]

@@ -116,6 +116,10 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
     assert_eq!(read::<Lease>()[0].instance, None);
     assert_eq!(read::<Owned>()[0].workspace.to_string(), "00000000000000bb");
+}
+
+#[test]
+fn keys_of_an_older_version_are_read_as_they_were_meant() {
     let keys = read::<Key>();
     assert_eq!(keys[0].secrets[0].hash[31], 31);
     assert!(matches!(

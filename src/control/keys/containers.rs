@@ -27,7 +27,7 @@ struct Due {
 }
 
 /// Pure: which containers lack a key, and which keys lack a container.
-fn due(instances: &[impl Borrow<Instance>], keys: &[Key], is_enabled: bool) -> Due {
+fn due(instances: &[impl Borrow<Instance>], keys: &[impl Borrow<Key>], is_enabled: bool) -> Due {
     let mut due = Due::default();
     let present: HashMap<&InstanceId, &Instance> = instances
         .iter()
@@ -36,7 +36,7 @@ fn due(instances: &[impl Borrow<Instance>], keys: &[Key], is_enabled: bool) -> D
         .collect();
     let mut lacking = present.clone();
     lacking.retain(|_, instance| is_enabled && instance.desired != Desired::Removed);
-    for key in keys {
+    for key in keys.iter().map(Borrow::borrow) {
         let Holder::Instance { instance, .. } = &key.holder else {
             continue;
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{KeyRules, Records, keys_of, readable};
 use crate::config::KeyMode;
@@ -15,7 +16,7 @@ use crate::store::{StoreError, Touched, View};
 /// Every key that can be read, and who takes part.
 #[derive(Default)]
 pub(super) struct KeyRecords {
-    keys: HashMap<KeyId, Key>,
+    keys: HashMap<KeyId, Arc<Key>>,
     of_instance: HashMap<InstanceId, HashSet<KeyId>>,
     members: HashMap<GroupName, HashSet<UserName>>,
 }
@@ -63,7 +64,7 @@ impl KeyRecords {
         Ok(affected)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Key> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.values()
     }
 
@@ -76,21 +77,18 @@ impl KeyRecords {
             let of_instance = self.of_instance.entry(instance.clone()).or_default();
             of_instance.insert(key.id.clone());
         }
-        self.keys.insert(key.id.clone(), key);
+        self.keys.insert(key.id.clone(), Arc::new(key));
     }
 
     fn remove(&mut self, id: &KeyId) {
-        let Some(Key {
-            holder: Holder::Instance { instance, .. },
-            ..
-        }) = self.keys.remove(id)
-        else {
+        let gone = self.keys.remove(id);
+        let Some(Holder::Instance { instance, .. }) = gone.as_ref().map(|key| &key.holder) else {
             return;
         };
-        if let Some(of_instance) = self.of_instance.get_mut(&instance) {
+        if let Some(of_instance) = self.of_instance.get_mut(instance) {
             of_instance.remove(id);
             if of_instance.is_empty() {
-                self.of_instance.remove(&instance);
+                self.of_instance.remove(instance);
             }
         }
     }
@@ -133,7 +131,7 @@ impl Records {
             }
         };
         let members = self.keys.members(&key.owner).filter(|_| counts)?;
-        Some((key.clone(), members))
+        Some((Key::clone(key), members))
     }
 }
 

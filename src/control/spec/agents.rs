@@ -58,10 +58,12 @@ fn access(key: &str, url: &str, variables: &str) -> Vec<InjectedFile> {
         .collect()
 }
 
-/// No secret is in it.
+/// No secret is in it. The model that agents begin with is the first.
 fn kilo(agents: &Agents) -> String {
-    let of_provider = |name: &str| format!("{PROVIDER}/{name}");
-    let mut settings = json!({
+    let of_provider = |name: &str| Value::from(format!("{PROVIDER}/{name}"));
+    let first = agents.models.first().map(|model| model.name.as_str());
+    let small = agents.small_model.as_deref().or(first);
+    let settings = json!({
         "$schema": "https://app.kilo.ai/config.json",
         "autoupdate": false,
         "share": "disabled",
@@ -72,36 +74,31 @@ fn kilo(agents: &Agents) -> String {
                 "baseURL": format!("{{file:{URL}}}"),
                 "apiKey": format!("{{file:{KEY}}}"),
             },
-            "models": models(&agents.models),
+            "models": agents.models.iter().map(model).collect::<Map<_, _>>(),
         }},
+        "model": first.map(of_provider),
+        "small_model": small.map(of_provider),
     });
-    if let Some(first) = agents.models.first() {
-        let small = agents.small_model.as_deref().unwrap_or(&first.name);
-        settings["model"] = of_provider(&first.name).into();
-        settings["small_model"] = of_provider(small).into();
-    }
     format!(
         "// Made for this event, and yours from here on: it is never written again.\n{settings:#}\n"
     )
 }
 
-fn models(models: &[ChatModel]) -> Map<String, Value> {
-    let of = |model: &ChatModel| {
-        let mut settings = json!({"name": model.name, "tool_call": true});
-        if model.context_tokens > 0 && model.output_tokens > 0 {
-            settings["limit"] =
-                json!({"context": model.context_tokens, "output": model.output_tokens});
-        }
-        (model.name.clone(), settings)
-    };
-    models.iter().map(of).collect()
+fn model(model: &ChatModel) -> (String, Value) {
+    let (context, output) = (model.context_tokens, model.output_tokens);
+    let settings = json!({
+        "name": model.name,
+        "tool_call": true,
+        "limit": {"context": context, "output": output},
+    });
+    (model.name.clone(), settings)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn model(name: &str) -> ChatModel {
+    fn chat_model(name: &str) -> ChatModel {
         ChatModel {
             name: name.to_owned(),
             checkpoint: String::new(),
@@ -114,7 +111,7 @@ mod tests {
     fn kilo_s_settings_name_the_models_and_hold_no_secret() {
         let agents = Agents {
             port: 9_080,
-            models: vec![model("qwen3"), model("gemma")],
+            models: vec![chat_model("qwen3"), chat_model("gemma")],
             small_model: Some("gemma".to_owned()),
         };
         let text = kilo(&agents);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thon::control::{Browser, GRACE, KeyWish};
+use thon::control::{Browser, Control, Error, GRACE, KeyWish};
 use thon::domain::address::{Lease, Released};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
@@ -80,11 +80,16 @@ pub(super) fn assert_whole(store: &Store) {
     for session in all::<Session>(&view).values() {
         assert!(invites.values().any(|invite| invite.id == session.invite));
     }
-    for (id, key) in all::<Key>(&view) {
+    assert_keys_are_whole(&view);
+}
+
+fn assert_keys_are_whole(view: &View) {
+    let groups = all::<Group>(view);
+    for (id, key) in all::<Key>(view) {
         assert_eq!(id, key.id.as_str());
         assert!((1..=SECRETS_MAX).contains(&key.secrets.len()));
         assert!(key.secrets[0].until.is_none());
-        assert!(all::<Group>(&view).contains_key(key.owner.group().as_str()));
+        assert!(groups.contains_key(key.owner.group().as_str()));
     }
 }
 
@@ -131,11 +136,7 @@ impl Script {
                 let code = new.code.expose().to_owned();
                 self.codes.insert(alice, code);
             }),
-            9 => {
-                let invites = control.invites().await.unwrap();
-                let of_bob = invites.iter().find(|invite| invite.user == bob).unwrap();
-                control.revoke_invite(&of_bob.id, by).await
-            }
+            9 => revoke_an_invite(control, &bob).await,
             10 => control.cleanup(by).await.map(drop),
             17 => {
                 let set = SetLimits {
@@ -148,24 +149,32 @@ impl Script {
                 let sessions = control.sessions(&alice).await.unwrap();
                 control.end_session(&alice, &sessions[0].id, by).await
             }
-            14 => {
-                let wish = KeyWish {
-                    owner: Owner::User(alice),
-                    models: Vec::new(),
-                    expires_at: None,
-                    note: "a note".to_owned(),
-                };
-                control.create_key(wish, by).await.map(drop)
-            }
-            _ => {
-                let key = control.keys().await.unwrap()[0].key.id.clone();
-                if step == 15 {
-                    control.rotate_key(&key, GRACE, by).await.map(drop)
-                } else {
-                    control.revoke_key(&key, by).await
-                }
-            }
+            _ => with_keys(control, alice, step).await,
         };
         done.map_err(|error| error.to_string())
+    }
+}
+
+async fn revoke_an_invite(control: &Control, user: &UserRef) -> Result<(), Error> {
+    let invites = control.invites().await.unwrap();
+    let theirs = invites.iter().find(|invite| invite.user == *user).unwrap();
+    control.revoke_invite(&theirs.id, Actor::Control).await
+}
+
+async fn with_keys(control: &Control, user: UserRef, step: usize) -> Result<(), Error> {
+    let by = Actor::Control;
+    if step == 14 {
+        let wish = KeyWish {
+            owner: Owner::User(user),
+            models: Vec::new(),
+            expires_at: None,
+            note: "a note".to_owned(),
+        };
+        return control.create_key(wish, by).await.map(drop);
+    }
+    let key = control.keys().await.unwrap()[0].key.id.clone();
+    match step {
+        15 => control.rotate_key(&key, GRACE, by).await.map(drop),
+        _ => control.revoke_key(&key, by).await,
     }
 }
