@@ -107,6 +107,10 @@ fn what_an_older_version_wrote_is_read_as_it_was_meant() {
     assert_eq!(read::<Released>()[0].address.to_string(), "10.201.0.2");
     assert_eq!(read::<Lease>()[0].instance, None);
     assert_eq!(read::<Owned>()[0].workspace.to_string(), "00000000000000bb");
+}
+
+#[test]
+fn limits_that_were_set_are_read_as_they_were_meant() {
     let set = &read::<SetLimits>()[0];
     let tokens = set.tokens.as_ref().unwrap();
     assert_eq!(tokens[1].id(), "group/86400/qwen3");
