@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thon::control::{Browser, Launched, NewInvite};
+use thon::control::{Browser, Control, Error, Launched, NewInvite};
 use thon::domain::address::{Lease, Released};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
@@ -84,6 +84,12 @@ fn all<R: Record>(view: &View) -> HashMap<String, R> {
     view.all::<R>().unwrap().into_iter().collect()
 }
 
+async fn revoke_a_link_of(control: &Control, user: &UserRef) -> Result<(), Error> {
+    let invites = control.invites().await?;
+    let invite = invites.iter().find(|invite| invite.user == *user).unwrap();
+    control.revoke_invite(&invite.id, Actor::Control).await
+}
+
 fn nobody_is_left(launched: &Launched) {
     assert_eq!(launched.left, []);
 }
@@ -125,11 +131,7 @@ impl Script {
                 let new = control.rotate_invite(&alice, by).await;
                 new.map(|new| self.remember([new]))
             }
-            9 => {
-                let invites = control.invites().await.unwrap();
-                let of_bob = invites.iter().find(|invite| invite.user == bob).unwrap();
-                control.revoke_invite(&of_bob.id, by).await
-            }
+            9 => revoke_a_link_of(control, &bob).await,
             10 => control.cleanup(by).await.map(drop),
             14 => {
                 let set = SetLimits {
