@@ -1,8 +1,8 @@
 //! The organizers' door: router of the admin API.
 //!
 //! The control socket's router needs no session: its file mode says who may talk to it, and browsers
-//! cannot reach it. The listener of the network serves nothing but `/health` and `/ready`, and `/metrics` to
-//! whoever holds the token for it.
+//! cannot reach it. The listener of the network serves nothing but `/health` and `/ready`, and
+//! `/metrics` to whoever holds the token for it.
 
 mod ca;
 mod csv;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::failure::Failure;
-use super::words::{ago, clean, grouped, millis, table};
+use super::words::{ago, grouped, millis, table};
 use crate::api::{BackendState, BalanceList, BalanceView, GatewayView, QueueList, QueuedView};
 
 #[derive(Debug, clap::Args)]
@@ -86,16 +86,14 @@ fn status(view: &GatewayView, now: Timestamp) -> String {
         })
         .collect();
     let heads = ["backend", "state", "for", "running", "models", "reason"];
-    let mut text = table(heads, &backends);
-    text.push('\n');
-    text.push_str(&table(["model", "slots", "queued", "wait"], &models));
     let fair = view.jain_index.map(|index| format!("{index:.2}"));
-    text.push_str(&format!(
-        "\nreserved   {} tokens\nfairness   {}\n",
+    format!(
+        "{}\n{}\nreserved   {} tokens\nfairness   {}",
+        table(heads, &backends),
+        table(["model", "slots", "queued", "wait"], &models),
         grouped(view.reserved_tokens),
-        clean(fair.as_deref().unwrap_or("-")),
-    ));
-    text
+        fair.as_deref().unwrap_or("-"),
+    )
 }
 
 fn waiting(queue: &[QueuedView]) -> String {

@@ -88,7 +88,8 @@ pub(super) fn query(path: &str, said: &[(&str, Option<String>)]) -> String {
     let mut mark = '?';
     for (name, value) in said {
         if let Some(value) = value {
-            target.push_str(&format!("{mark}{name}={}", escaped(value)));
+            target.push(mark);
+            target.extend([name, "=", &escaped(value)]);
             mark = '&';
         }
     }
@@ -99,9 +100,12 @@ fn escaped(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let bytes = text.bytes();
     bytes
-        .map(|byte| match is_plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        .map(|byte| {
+            if is_plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
         })
         .collect()
 }

@@ -173,14 +173,13 @@ impl Change {
                 Span::Day => place.day(),
             };
             let key = (number, place.owner.as_str(), place.model.as_str());
-            let key = match table.get(key).map_err(|e| failed(e.into()))?.is_some() {
-                true => key,
-                false if is_crowded(&table, number, &place.owner).map_err(failed)? => {
-                    (number, place.owner.as_str(), OTHERS)
-                }
-                false => key,
-            };
-            self.add_sum(&mut table, key, sum)?;
+            let is_new = table.get(key).map_err(|e| failed(e.into()))?.is_none();
+            if is_new && is_crowded(&table, number, &place.owner).map_err(failed)? {
+                let key = (number, place.owner.as_str(), OTHERS);
+                self.add_sum(&mut table, key, sum)?;
+            } else {
+                self.add_sum(&mut table, key, sum)?;
+            }
         }
         Ok(())
     }

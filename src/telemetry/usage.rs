@@ -194,8 +194,10 @@ mod tests {
         let overflow = source.take_overflow();
         assert_eq!(overflow.len(), PLACES_MAX + 1, "bounded");
         let mut sum = Tally::default();
-        overflow.values().for_each(|tally| sum.add(tally));
-        batch.iter().for_each(|entry| sum.add(&Tally::of(entry)));
+        let queued = batch.iter().map(Tally::of);
+        for tally in overflow.values().copied().chain(queued) {
+            sum.add(&tally);
+        }
         let told = u64::try_from(told + 1).unwrap();
         assert_eq!((sum.requests, sum.tokens.output), (told, 3 * told));
         assert!(source.take_overflow().is_empty());

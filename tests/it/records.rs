@@ -128,6 +128,10 @@ fn keys_of_an_older_version_are_read_as_they_were_meant() {
     ));
     assert_eq!(keys[1].owner, Owner::Group("red".parse().unwrap()));
     assert_eq!(keys[1].models[0].as_str(), "qwen3");
+}
+
+#[test]
+fn limits_that_were_set_are_read_as_they_were_meant() {
     let set = &read::<SetLimits>()[0];
     let tokens = set.tokens.as_ref().unwrap();
     assert_eq!(tokens[1].id(), "group/86400/qwen3");

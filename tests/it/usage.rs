@@ -21,6 +21,7 @@ use thon::domain::quota::Tokens;
 use thon::domain::usage::{Outcome, Settled, UsageEntry};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::support::disk::Disk;
 use crate::support::doors::{House, Page, call};
@@ -71,7 +72,7 @@ impl Keeper {
     pub(crate) fn start(control: &Arc<Control>) -> Self {
         let (control, stop) = (Arc::clone(control), CancellationToken::new());
         let stopped = stop.clone();
-        let task = tokio::spawn(async move { control.keep_usage(stopped).await });
+        let task = TaskTracker::new().spawn(async move { control.keep_usage(stopped).await });
         Self { stop, task }
     }
 
@@ -285,7 +286,7 @@ async fn with_a_full_disk_sums_stay_exact_and_what_the_list_lacks_is_said() {
     }
     assert!(world.control.usage_lost() > 0);
     until("the disk is said to be full", async || {
-        !world.store.trouble().is_none()
+        world.store.trouble().is_some()
     })
     .await;
     disk.make_room();

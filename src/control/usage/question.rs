@@ -180,14 +180,10 @@ fn outer(span: Span, period: Period) -> Range<u32> {
 /// counts as a whole.
 fn pieces(minutes: Range<u32>, oldest_day: u32) -> Vec<(Span, Range<u32>)> {
     let (first, last) = (minutes.start / MINUTES_A_DAY, minutes.end / MINUTES_A_DAY);
-    let from = match minutes.start.is_multiple_of(MINUTES_A_DAY) || first < oldest_day {
-        true => first,
-        false => first.saturating_add(1),
-    };
-    let to = match !minutes.end.is_multiple_of(MINUTES_A_DAY) && last < oldest_day {
-        true => last.saturating_add(1),
-        false => last,
-    };
+    let cuts_first = !minutes.start.is_multiple_of(MINUTES_A_DAY);
+    let cuts_last = !minutes.end.is_multiple_of(MINUTES_A_DAY);
+    let from = first.saturating_add(u32::from(cuts_first && first >= oldest_day));
+    let to = last.saturating_add(u32::from(cuts_last && last < oldest_day));
     if from >= to {
         return vec![(Span::Minute, minutes)];
     }

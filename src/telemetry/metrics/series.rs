@@ -64,6 +64,7 @@ struct Asked {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[expect(clippy::struct_field_names, reason = "fields are the labels' names")]
 struct Spent {
     gen_ai_operation_name: &'static str,
     gen_ai_request_model: String,

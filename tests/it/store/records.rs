@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thon::control::{Browser, Control, Error, GRACE, KeyWish};
+use thon::control::{Browser, Control, Error, GRACE, KeyWish, Launched, NewInvite};
 use thon::domain::address::{Lease, Released};
 use thon::domain::audit::Actor;
 use thon::domain::id::UserRef;
@@ -97,6 +97,16 @@ fn all<R: Record>(view: &View) -> HashMap<String, R> {
     view.all::<R>().unwrap().into_iter().collect()
 }
 
+async fn revoke_a_link_of(control: &Control, user: &UserRef) -> Result<(), Error> {
+    let invites = control.invites().await?;
+    let invite = invites.iter().find(|invite| invite.user == *user).unwrap();
+    control.revoke_invite(&invite.id, Actor::Control).await
+}
+
+fn nobody_is_left(launched: &Launched) {
+    assert_eq!(launched.left, []);
+}
+
 /// Use cases one after the other, each of them one transaction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
@@ -114,14 +124,12 @@ impl Script {
         let done = match step {
             0 | 11 => {
                 let launched = control.launch(&thon::control::Launch::default(), by).await;
-                launched.map(|launched| assert_eq!(launched.left, []))
+                launched.map(|launched| nobody_is_left(&launched))
             }
-            1 => control.create_invites(None, by).await.map(|invites| {
-                for new in invites {
-                    let code = new.code.expose().to_owned();
-                    self.codes.insert(new.invite.user, code);
-                }
-            }),
+            1 => {
+                let made = control.create_invites(None, by).await;
+                made.map(|invites| self.remember(invites))
+            }
             2 | 3 | 12 => {
                 let (code, now) = (&self.codes[&alice], jiff::Timestamp::now());
                 let browser = Browser::default();
@@ -132,11 +140,11 @@ impl Script {
             5 => control.want(&bob, Desired::Paused, by).await.map(drop),
             6 => control.recreate(&cleo, by).await.map(drop),
             7 => control.restart(&bob, by).await.map(drop),
-            8 => control.rotate_invite(&alice, by).await.map(|new| {
-                let code = new.code.expose().to_owned();
-                self.codes.insert(alice, code);
-            }),
-            9 => revoke_an_invite(control, &bob).await,
+            8 => {
+                let new = control.rotate_invite(&alice, by).await;
+                new.map(|new| self.remember([new]))
+            }
+            9 => revoke_a_link_of(control, &bob).await,
             10 => control.cleanup(by).await.map(drop),
             17 => {
                 let set = SetLimits {
@@ -153,12 +161,12 @@ impl Script {
         };
         done.map_err(|error| error.to_string())
     }
-}
 
-async fn revoke_an_invite(control: &Control, user: &UserRef) -> Result<(), Error> {
-    let invites = control.invites().await.unwrap();
-    let theirs = invites.iter().find(|invite| invite.user == *user).unwrap();
-    control.revoke_invite(&theirs.id, Actor::Control).await
+    fn remember(&mut self, invites: impl IntoIterator<Item = NewInvite>) {
+        let codes = invites.into_iter();
+        let codes = codes.map(|new| (new.invite.user, new.code.expose().to_owned()));
+        self.codes.extend(codes);
+    }
 }
 
 async fn with_keys(control: &Control, user: UserRef, step: usize) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use thon::domain::audit::Actor;
 use thon::domain::quota::Limits;
 use thon::domain::set_limits::SetLimits;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{EVERYBODY, ask, get};
 use crate::support::doors::House;
@@ -144,7 +145,7 @@ async fn balances_are_written_down_when_they_change_and_at_the_end() {
         Arc::clone(&balance),
     );
     let stopped = stop.clone();
-    let keeping = tokio::spawn(async move {
+    let keeping = TaskTracker::new().spawn(async move {
         let text = move || format!("{{\"left\":{}}}", source.load(Ordering::Relaxed));
         control.keep_balances(text, stopped).await;
     });

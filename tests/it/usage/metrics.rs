@@ -65,7 +65,7 @@ fn read(text: &str) -> BTreeMap<String, Family> {
             assert_name(name);
             if open != name {
                 assert!(!families.contains_key(name), "{name} is there twice");
-                open = name.to_owned();
+                name.clone_into(&mut open);
             }
             let family = families.entry(name.to_owned()).or_default();
             assert!(family.samples.is_empty(), "{line}: after its samples");
