@@ -42,9 +42,19 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 pub(super) struct Bridge {
+    /// Of the portal's pages. The gateway keeps a limit of its own, and says so in its own words.
     pub(super) body_bytes_max: usize,
     pub(super) stall_timeout: Duration,
     pub(super) hsts: Option<HeaderValue>,
+}
+
+/// How large a request's body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As large as the bridge says.
+    Bounded,
+    /// The handler bounds it.
+    Own,
 }
 
 impl Bridge {
@@ -53,11 +63,18 @@ impl Bridge {
     pub(super) async fn call(
         &self,
         session: &mut Session,
-        router: &Router,
+        (router, room): (&Router, Room),
         caller: Caller,
         record: &mut Record,
     ) -> Result<()> {
-        let (request, mut feed) = self.request(session, caller)?;
+        let bytes_max = match room {
+            Room::Bounded => self.body_bytes_max,
+            Room::Own => usize::MAX,
+        };
+        let (request, mut feed) = self.request(session, caller, bytes_max)?;
+        if declared_len(request.headers()).is_some_and(|len| len > bytes_max) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is too large");
+        }
         let response = self.response(session, router, request, &mut feed).await;
         record.bytes_in = feed.bytes_read();
         let (head, body) = response?.into_parts();
@@ -68,12 +85,17 @@ impl Bridge {
         sent
     }
 
-    fn request(&self, session: &mut Session, caller: Caller) -> Result<(Request<Body>, Feed)> {
+    fn request(
+        &self,
+        session: &mut Session,
+        caller: Caller,
+        bytes_max: usize,
+    ) -> Result<(Request<Body>, Feed)> {
         let (feed, body) = if session.as_mut().is_body_empty() {
             (Feed::finished(self.stall_timeout), Body::empty())
         } else {
             let (feed, pipe): (Feed, Pipe) = Feed::new(self.stall_timeout);
-            (feed, Body::new(Limited::new(pipe, self.body_bytes_max)))
+            (feed, Body::new(Limited::new(pipe, bytes_max)))
         };
         let given = session.req_header();
         let mut request = Request::new(body);
@@ -105,10 +127,6 @@ impl Bridge {
         request: Request<Body>,
         feed: &mut Feed,
     ) -> Result<Response<Body>> {
-        let declared = declared_len(request.headers());
-        if declared.is_some_and(|len| len > self.body_bytes_max) {
-            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is too large");
-        }
         let call = AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind();
         let mut call = pin!(call);
         tokio::select! {

@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant};
 
 use super::access::Kind;
 use super::access_log::Record;
+use super::bridge::Room;
 use super::page::{Reader, answer};
 use super::refusal::Refusal;
 use super::visit::Visit;
@@ -134,8 +135,8 @@ impl ProxyHttp for Public {
                 Box::pin(self.test(session, context)).await?;
                 return Ok(true);
             }
-            Ok(Way::Portal) => &self.portal,
-            Ok(Way::Gateway) => &self.gateway,
+            Ok(Way::Portal) => (&self.portal, Room::Bounded),
+            Ok(Way::Gateway) => (&self.gateway, Room::Own),
             Err(refusal) => {
                 Box::pin(self.refuse(session, context, &refusal)).await?;
                 return Ok(true);

@@ -26,7 +26,8 @@ pub struct Settings {
     pub hsts: Option<Duration>,
     pub limits: Limits,
     pub patience: Patience,
-    /// Bodies for the portal and the gateway; sandboxes have no limit. Handlers may set lower ones.
+    /// Bodies for the portal; sandboxes have no limit, and the gateway has one of its own. Handlers may
+    /// set lower ones.
     pub bridged_body_bytes_max: usize,
 }
 

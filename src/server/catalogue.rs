@@ -151,6 +151,10 @@ catalogue! {
         "the clock shows a time before the newest record or certificate",
         "is it right? `timedatectl`; sessions last longer until it is";
 
+    MODEL_AWAY = "THN-MODEL-01", Warning,
+        "a server of the language model cannot be reached, refuses the appliance's key, or is loading",
+        "`thon gateway` says which and why; is it running, and is its address in `gateway.backends` or `lemonade` right? Tried every second";
+
     USAGE_LOST = "THN-USAGE-01", Warning,
         "requests to the model came faster than they could be written down",
         "is the disk full or slow? Sums of tokens have them all; the list of requests lacks them";

@@ -1,7 +1,9 @@
 //! The way to the model from outside: keys, answers, streams, limits, turns, and what is written down.
 
 mod bad_input;
+mod cuts;
 mod faults;
+mod public;
 
 use serde_json::{Value, json};
 use thon::domain::usage::{Outcome, Settled};

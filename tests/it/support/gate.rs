@@ -17,7 +17,11 @@ use thon::runtime::fake::Fake;
 use thon::server::Appliance;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::client::{Reply, request, send};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::client::TlsStream;
+
+use super::client::{Reply, request, send, tls_connector};
 use super::model::Model;
 use super::world::until;
 
@@ -60,14 +64,13 @@ impl Gate {
             config,
             _dir: dir,
         };
-        let looked = async || gate.model.counts().looks > 0 && gate.is_ready().await;
-        until("the model is seen", looked).await;
+        until("the model is seen", async || gate.is_ready().await).await;
         gate
     }
 
     async fn is_ready(&self) -> bool {
-        let key = self.key("red/alice").await;
-        self.get(&key, "/v1/models").await.status == 200
+        let gateway = self.told("/api/gateway").await;
+        gateway["backends"][0]["state"] == "up"
     }
 
     /// The same event after a restart of the appliance.
@@ -192,6 +195,43 @@ impl Gate {
         let mut balances = told["balances"].as_array().unwrap().iter();
         let of_them = balances.find(|balance| balance["who"] == who).unwrap();
         of_them["remaining"].as_i64().unwrap()
+    }
+
+    /// Tokens that the ledger's sums have, of everybody.
+    pub(crate) async fn spent(&self) -> i64 {
+        let told = self.told("/api/usage?by=group&since=24h").await;
+        let count = |name: &str| told["sum"][name].as_i64().unwrap();
+        count("input_tokens") + count("cached_tokens") + count("output_tokens")
+    }
+
+    /// Tokens that are lacking from the balances of the main limit.
+    pub(crate) async fn lacking(&self) -> i64 {
+        let told = self.told("/api/gateway/balances").await;
+        let balances = told["balances"].as_array().unwrap().iter();
+        let lacks = |balance: &Value| {
+            balance["tokens"].as_i64().unwrap() - balance["remaining"].as_i64().unwrap()
+        };
+        balances.map(lacks).sum()
+    }
+
+    /// A connection to the public listener.
+    pub(crate) async fn over_tls(&self) -> TlsStream<TcpStream> {
+        let listeners = self.appliance.listeners();
+        let public = listeners
+            .iter()
+            .find(|listener| listener.name == "public")
+            .unwrap();
+        let pem = std::fs::read(self.config.state_dir.join("ca/rootCA.crt")).unwrap();
+        let mut trusted = rustls::RootCertStore::empty();
+        trusted
+            .add(CertificateDer::from_pem_slice(&pem).unwrap())
+            .unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tcp = TcpStream::connect(public.address).await.unwrap();
+        tls_connector(trusted, &["http/1.1"])
+            .connect(name, tcp)
+            .await
+            .unwrap()
     }
 
     async fn wire(&self) -> TcpStream {
