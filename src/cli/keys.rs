@@ -23,7 +23,8 @@ Examples:
   thon --json keys | jq '.[] | select(.state == \"active\")'
 
 The key of a participant's own container is made and changed with the container: it is put there by
-itself, and `thon instances recreate GROUP/USER` gives another one.";
+itself, and `thon instances recreate GROUP/USER` gives another one. A container that is older than
+`gateway.enabled: true` gets it with its next start: `thon instances restart GROUP/USER`.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -8,7 +8,7 @@ use bollard::query_parameters::{
 use super::client::Client;
 use super::failure::Failure;
 use super::{Settings, files, mounts, observe, spec};
-use crate::domain::instance::{Container, ContainerState, InstanceSpec};
+use crate::domain::instance::{Container, ContainerState, InjectedFile, InstanceSpec};
 use crate::runtime::RuntimeError;
 
 /// Repeated after a crash at any point, it goes on where it was: volumes are found by name and
@@ -31,18 +31,33 @@ pub(super) async fn create(
             .ok_or_else(|| no_image(&wanted.image))?,
         Err(failure) => return Err(failure.into()),
     };
-    if awaits_start(&container.state) {
-        files::put(client, settings, &container.id, &wanted.files).await?;
-    }
+    give(client, settings, &container, &wanted.files).await?;
     Ok(container)
 }
 
-/// Nothing in it reads the files at this moment.
-fn awaits_start(state: &ContainerState) -> bool {
-    matches!(
-        state,
-        ContainerState::Created | ContainerState::Exited { .. }
-    )
+/// The files, unless something in it may be reading them at this moment. One that ran before has them
+/// from then: where somebody with root's rights in it made them impossible to put, it starts as it is.
+async fn give(
+    client: &Client,
+    settings: &Settings,
+    container: &Container,
+    files: &[InjectedFile],
+) -> Result<(), RuntimeError> {
+    let put = files::put(client, settings, &container.id, files);
+    match container.state {
+        ContainerState::Created => put.await,
+        ContainerState::Exited { .. } => match put.await {
+            Err(RuntimeError::Refused(words)) => {
+                tracing::warn!(
+                    container = container.id,
+                    "the files stay as they are: {words}"
+                );
+                Ok(())
+            }
+            given => given,
+        },
+        ContainerState::Running | ContainerState::Paused | ContainerState::Other(_) => Ok(()),
+    }
 }
 
 async fn make(
