@@ -1,6 +1,7 @@
 //! Limits: the configuration's, overlaid by what was set while the appliance ran.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,18 +34,16 @@ pub struct LimitsStatus {
 pub(super) struct Board {
     configured: Limits,
     in_force: watch::Sender<Limits>,
-    /// What was set. Held while it is written, so that what is in force is what was written last.
     set: Mutex<SetLimits>,
+    /// Held by the one who writes, so that what is in force is what was written last.
+    writing: Mutex<()>,
+    /// A change failed, and nobody could look what became of it.
+    is_behind: AtomicBool,
 }
 
 impl Board {
     pub(super) fn new(store: &Store, configured: Limits) -> Result<Arc<Self>, StoreError> {
-        let set = match store.view()?.get::<SetLimits>(KEY) {
-            // Health says so; what the configuration says is better than nothing.
-            Err(StoreError::Unreadable { .. }) => None,
-            set => set?,
-        };
-        let set = set.unwrap_or_default();
+        let set = read(store)?;
         if !set.is_empty() {
             tracing::info!("limits that were set by a command are in force");
         }
@@ -52,6 +51,8 @@ impl Board {
             in_force: watch::Sender::new(set.over(&configured)),
             configured,
             set: Mutex::new(set),
+            writing: Mutex::new(()),
+            is_behind: AtomicBool::new(false),
         }))
     }
 
@@ -61,21 +62,49 @@ impl Board {
         entry: &AuditEntry,
         to: impl FnOnce(SetLimits) -> SetLimits,
     ) -> Result<(), Error> {
-        let mut set = self.set.lock();
-        let next = to(set.clone());
-        if let Some(words) = next.problem() {
-            return Err(Error::Invalid(words));
-        }
-        store.change(entry, |tx| {
-            if next.is_empty() {
-                tx.remove::<SetLimits>(KEY).map(drop)
-            } else {
-                tx.put(KEY, &next)
+        let _alone = self.writing.lock();
+        let changed = store.change(entry, |tx| {
+            let next = to(tx.get(KEY)?.unwrap_or_default());
+            if let Some(words) = next.problem() {
+                return Err(Error::Invalid(words));
             }
-        })?;
-        self.in_force.send_replace(next.over(&self.configured));
-        *set = next;
-        Ok(())
+            if next.is_empty() {
+                tx.remove::<SetLimits>(KEY)?;
+            } else {
+                tx.put(KEY, &next)?;
+            }
+            Ok(())
+        });
+        // Also after a failure: what became of a change is seen only by looking.
+        self.catch_up(store);
+        changed
+    }
+
+    /// Only called by whoever holds `writing`.
+    fn catch_up(&self, store: &Store) {
+        let found = read(store);
+        self.is_behind.store(found.is_err(), Ordering::Release);
+        if let Ok(set) = found {
+            self.put_in_force(set);
+        }
+    }
+
+    fn put_in_force(&self, set: SetLimits) {
+        let next = set.over(&self.configured);
+        *self.set.lock() = set;
+        self.in_force.send_if_modified(|limits| {
+            let is_news = *limits != next;
+            *limits = next;
+            is_news
+        });
+    }
+}
+
+fn read(store: &Store) -> Result<SetLimits, StoreError> {
+    match store.view()?.get::<SetLimits>(KEY) {
+        // Health says so; what the configuration says is better than nothing.
+        Err(StoreError::Unreadable { .. }) => Ok(SetLimits::default()),
+        set => Ok(set?.unwrap_or_default()),
     }
 }
 
@@ -86,11 +115,11 @@ impl Control {
     }
 
     pub fn limits_status(&self) -> LimitsStatus {
-        let set = self.limits.set.lock();
+        let set = self.limits.set.lock().clone();
         LimitsStatus {
             in_force: set.over(&self.limits.configured),
             configured: self.limits.configured.clone(),
-            set: set.clone(),
+            set,
         }
     }
 
@@ -120,6 +149,21 @@ impl Control {
         self.blocking(move |store| board.change(store, &entry, to))
             .await?;
         Ok(self.limits_status())
+    }
+
+    /// For whoever looks now and then: nothing is to be done unless a change failed.
+    pub(super) async fn catch_up_limits(&self) {
+        if !self.limits.is_behind.load(Ordering::Acquire) {
+            return;
+        }
+        let (board, store) = (Arc::clone(&self.limits), Arc::clone(&self.store));
+        let looking = tokio::task::spawn_blocking(move || {
+            let _alone = board.writing.lock();
+            board.catch_up(&store);
+        });
+        if let Err(error) = looking.await {
+            tracing::error!("a look at the limits ended early: {error}");
+        }
     }
 
     /// What the limiter wrote down last: its own text.

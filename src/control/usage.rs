@@ -32,9 +32,13 @@ const BATCH_WITHIN: Duration = Duration::from_secs(1);
 /// How soon a transaction that failed is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Old rows of each kind that go with one transaction, and how soon the next ones may.
+/// Old rows of each kind that go with one transaction; when none are left, that is looked for again
+/// later.
 const PRUNED_MAX: usize = 1_000;
-const PRUNE_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
+
+/// With nobody asking anything, how soon there is a look at what else is to be done.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a loss is told in health after the last one.
 const LOSS_TOLD: Duration = Duration::from_mins(1);
@@ -99,6 +103,7 @@ impl Control {
             }
             keeper.write(&source).await;
             keeper.report(source.lost());
+            self.catch_up_limits().await;
         }
         keeper.finish(source).await;
     }
@@ -148,7 +153,7 @@ impl<'a> Keeper<'a> {
         } else {
             let coming = source.next(&mut self.batch.entries, BATCH_MAX, BATCH_WITHIN);
             // Nobody comes: there may be old rows, or a loss that is long ago.
-            drop(tokio::time::timeout(PRUNE_EVERY, coming).await);
+            drop(tokio::time::timeout(LOOK_EVERY, coming).await);
         }
     }
 

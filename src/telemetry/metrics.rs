@@ -194,7 +194,7 @@ mod tests {
             "llm_queue_wait_seconds_sum{gen_ai_request_model=\"m\"} 0.5",
             "llm_settle_total{kind=\"exact\"} 1",
             "llm_settle_total{kind=\"nothing\"} 1",
-            "llm_estimate_error_ratio_sum 0.5",
+            "llm_estimate_error_ratio_sum 1.5",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

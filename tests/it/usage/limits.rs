@@ -1,5 +1,6 @@
 //! Limits that are set while the appliance runs, and the limiter's balances.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,10 +11,12 @@ use thon::admin::control_router;
 use thon::domain::audit::Actor;
 use thon::domain::quota::Limits;
 use thon::domain::set_limits::SetLimits;
+use thon::store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{EVERYBODY, ask, get};
+use super::{EVERYBODY, Keeper, ask, get};
+use crate::support::disk::Disk;
 use crate::support::doors::House;
 use crate::support::world::{World, identity, until};
 
@@ -98,7 +101,7 @@ async fn a_limit_that_cannot_be_changes_nothing() {
 
 #[tokio::test]
 async fn what_was_set_outlives_a_restart_and_goes_before_other_settings() {
-    let store = thon::store::Store::in_memory(identity).unwrap();
+    let store = Store::in_memory(identity).unwrap();
     let mut world = World::asleep(store, &EVERYBODY, |_| ());
     world
         .control
@@ -107,8 +110,8 @@ async fn what_was_set_outlives_a_restart_and_goes_before_other_settings() {
         .unwrap();
     world.kill().await;
     world.start_again_with(|settings| {
-        settings.gateway.limits.concurrency = std::num::NonZeroU32::new(9);
-        settings.gateway.limits.requests_per_minute = std::num::NonZeroU32::new(60);
+        settings.gateway.limits.concurrency = NonZeroU32::new(9);
+        settings.gateway.limits.requests_per_minute = NonZeroU32::new(60);
     });
     let limits = in_force(&world);
     assert_eq!(limits.concurrency.unwrap().get(), 3);
@@ -129,9 +132,35 @@ async fn of_many_changes_at_once_the_one_that_was_written_last_is_in_force() {
         changed.unwrap().unwrap();
     }
     let written: SetLimits = world.store.view().unwrap().get("limits").unwrap().unwrap();
-    let counted = in_force(&world).concurrency.map(std::num::NonZeroU32::get);
+    let counted = in_force(&world).concurrency.map(NonZeroU32::get);
     assert_eq!(written.concurrency, counted);
     assert_eq!(world.control.limits_status().set, written);
+}
+
+/// The disk is full at any write, and stays so for a while.
+#[tokio::test(start_paused = true)]
+async fn whatever_became_of_a_change_what_is_written_is_in_force() {
+    for writes in 0.. {
+        let disk = Disk::default();
+        let backend = disk.clone();
+        let store = Store::on(move || backend.clone(), identity).unwrap();
+        let world = World::asleep(store, &EVERYBODY, |_| ());
+        let keeper = Keeper::start(&world.control);
+        disk.fill_after(writes);
+        let set = world.control.set_limits(concurrency(3), Actor::Control);
+        let set = set.await;
+        let was_full = disk.make_room();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let written: Option<SetLimits> = world.store.view().unwrap().get("limits").unwrap();
+        let written = written.and_then(|set| set.concurrency);
+        let in_force = in_force(&world).concurrency.map(NonZeroU32::get);
+        assert_eq!(in_force, written, "after {writes} writes: {set:?}");
+        keeper.stop().await;
+        if !was_full {
+            assert!(set.is_ok() && in_force == Some(3) && writes > 2);
+            return;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,6 +152,10 @@ fn assert_histogram(name: &str, family: &Family) {
         if let Some(le) = labels.remove("le") {
             assert!(sample.ends_with("_bucket"));
             let le: f64 = le.parse().unwrap();
+            assert!(
+                le > 0.0,
+                "{name}: with a bucket below zero, a sum is not allowed"
+            );
             series.entry(labels).or_default().push((le, *value));
         }
     }
