@@ -103,10 +103,8 @@ pub struct BalanceView {
     /// Where every model has a balance of its own.
     pub model: Option<String>,
     pub tokens: u64,
-    /// Below zero is a debt.
+    /// Without what is reserved for requests that run. Below zero is a debt.
     pub remaining: i64,
-    /// Of it, for requests that run.
-    pub reserved: u64,
     /// Until it is full again, with nobody using it.
     pub full_in_ms: u64,
 }

@@ -121,7 +121,7 @@ fn left(balances: &[BalanceView]) -> String {
     if balances.is_empty() {
         return "nobody has used anything that a limit counts".to_owned();
     }
-    let rows: Vec<[String; 7]> = balances
+    let rows: Vec<[String; 6]> = balances
         .iter()
         .map(|balance| {
             let remaining = grouped(balance.remaining.unsigned_abs());
@@ -132,13 +132,10 @@ fn left(balances: &[BalanceView]) -> String {
                 balance.model.clone().unwrap_or_else(|| "-".to_owned()),
                 grouped(balance.tokens),
                 format!("{sign}{remaining}"),
-                grouped(balance.reserved),
                 millis(Some(balance.full_in_ms)),
             ]
         })
         .collect();
-    let heads = [
-        "limit", "who", "model", "tokens", "left", "reserved", "full in",
-    ];
+    let heads = ["limit", "who", "model", "tokens", "left", "full in"];
     table(heads, &rows)
 }

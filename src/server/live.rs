@@ -143,7 +143,6 @@ fn balances(gateway: &Gateway) -> Vec<BalanceView> {
                 model: balance.model.map(|model| model.to_string()),
                 tokens: balance.capacity / 1_000,
                 remaining: balance.left.div_euclid(1_000),
-                reserved: 0,
                 full_in_ms: full_in.saturating_sub(age_us / 1_000),
             }
         })

@@ -10,6 +10,7 @@ use thon::domain::usage::{Outcome, Settled};
 
 use crate::support::client::Reply;
 use crate::support::gate::{Gate, chat, events, rest, streamed};
+use crate::support::world::until;
 
 fn code(reply: &Reply) -> String {
     let body = reply.json();
@@ -209,6 +210,7 @@ async fn a_limit_that_is_used_up_says_when_to_come_again() {
 async fn a_server_that_is_away_is_said_in_openai_s_words() {
     let mut gate = Gate::open().await;
     let key = gate.key("red/alice").await;
+    assert!(gate.is_healthy());
     gate.model.kill().await;
     let reply = gate.post(&key, "/v1/chat/completions", &chat("tiny")).await;
     assert_eq!(reply.status, 503, "{}", reply.text());

@@ -24,15 +24,13 @@ pub(super) const KILO: &[Key] = &[
         Kind::Text,
         "lemonade/user.gemma-4-31b-it",
         "the model that it talks to",
-    )
-    .later(),
+    ),
     Key::new(
         "kilo.small_model",
         Kind::Text,
         "",
         "a smaller model for small tasks",
-    )
-    .later(),
+    ),
 ];
 
 pub(super) const LANGFUSE: &[Key] = &[

@@ -141,6 +141,18 @@ pub(super) const GATEWAY: &[Key] = &[
         .variable("GATEWAY_REDIS_PASSWORD")
         .secret(),
     Key::new(
+        "gateway.redis_tls",
+        Kind::Flag,
+        "false",
+        "whether it speaks TLS",
+    ),
+    Key::new(
+        "gateway.redis_away",
+        Kind::Words(&["refuse", "local"]),
+        "refuse",
+        "what happens while it cannot be reached: requests are refused, or limited by this appliance alone",
+    ),
+    Key::new(
         "gateway.model_concurrency",
         Kind::Items,
         "[]",

@@ -52,8 +52,7 @@ pub(super) const LEMONADE: &[Key] = &[
         Kind::Text,
         "gemma-4-31b-it",
         "what it is called",
-    )
-    .later(),
+    ),
     Key::new(
         "lemonade.mmproj",
         Kind::Text,
@@ -66,8 +65,7 @@ pub(super) const LEMONADE: &[Key] = &[
         TOKENS,
         "262144",
         "tokens of context for each participant",
-    )
-    .later(),
+    ),
     Key::new(
         "lemonade.embedding_model",
         Kind::Text,
@@ -101,16 +99,14 @@ pub(super) const LEMONADE: &[Key] = &[
         Kind::Items,
         CHAT_MODELS,
         "further chat models",
-    )
-    .later(),
+    ),
     Key::new(
         "lemonade.chat_models[].name",
         Kind::Text,
         "",
         "what the model is called",
     )
-    .required()
-    .later(),
+    .required(),
     Key::new(
         "lemonade.chat_models[].checkpoint",
         Kind::Text,
@@ -124,15 +120,13 @@ pub(super) const LEMONADE: &[Key] = &[
         TOKENS,
         "262144",
         "tokens of context",
-    )
-    .later(),
+    ),
     Key::new(
         "lemonade.chat_models[].output",
         TOKENS,
         "4096",
         "tokens of an answer at most",
-    )
-    .later(),
+    ),
     Key::new(
         "lemonade.llamacpp_backend",
         Kind::Words(&["auto", "vulkan", "cpu", "rocm", "metal", "system"]),

@@ -11,6 +11,7 @@ use thon::config::env::FixedVars;
 use thon::config::{self, Config};
 use thon::control::{Control, KeyWish, Launch};
 use thon::domain::audit::Actor;
+use thon::domain::health::Health;
 use thon::domain::key::Owner;
 use thon::domain::usage::UsageEntry;
 use thon::runtime::fake::Fake;
@@ -154,6 +155,19 @@ impl Gate {
             answer: tokio_util::task::AbortOnDropHandle::new(sending),
             _connection: connection,
         }
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        let health = self.control().health();
+        health
+            .iter()
+            .any(|(part, health)| part == "model" && health.is_ok())
+    }
+
+    pub(crate) fn has_trouble(&self, code: &str) -> bool {
+        self.control().health().iter().any(
+            |(_, health)| matches!(health, Health::Degraded { code: found, .. } if found == code),
+        )
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
