@@ -12,6 +12,7 @@ mod room;
 mod scheduler;
 mod settings;
 mod status;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -85,7 +86,7 @@ impl FairQueue {
         self.change(|state, _| state.scheduler.set_slots(model, slots));
     }
 
-    /// `width` is the number of slots that the request takes.
+    /// `model` is one that the backend has, `width` the number of slots that the request takes.
     pub fn enter(
         self: &Arc<Self>,
         model: &ModelName,

@@ -73,6 +73,13 @@ impl Line {
         self.taken == 0 && self.waiting == 0
     }
 
+    pub(super) fn wait(&mut self, now: Duration) {
+        self.waiting = self.waiting.saturating_add(1);
+        if !matches!(self.room, Room::In { .. }) {
+            self.wanted = self.wanted.or(Some(now));
+        }
+    }
+
     pub(super) fn resize(&mut self, slots: u32, most: Option<NonZeroU32>) {
         let slots = self.counted.unwrap_or(slots);
         self.slots = most.map_or(slots, |most| slots.min(most.get()));

@@ -15,19 +15,16 @@ use super::room::Rooms;
 use super::settings::{Busy, BusyKind, QueueSettings, Who};
 use crate::domain::model::ModelName;
 
-/// How often the accounts of those are brought up to date who run for longer than was expected.
-const ACCRUE_EVERY: Duration = Duration::from_millis(50);
-
 /// A turn of a model is not shorter, whatever the settings say.
 const TURN_MIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Running {
     pub(super) person: Arc<Person>,
     pub(super) line: LineId,
-    width: u32,
+    pub(super) width: u32,
     affinity: u64,
-    since: Duration,
-    charged: f64,
+    pub(super) since: Duration,
+    pub(super) charged: f64,
 }
 
 /// `now` is any clock that does not run backwards. After each change, [`Self::start`] says whose turn
@@ -37,15 +34,15 @@ pub struct Scheduler {
     rooms: Rooms,
     pub(super) decay: Decay,
     pub(super) books: Books,
-    names: BTreeMap<ModelName, LineId>,
+    pub(super) names: BTreeMap<ModelName, LineId>,
     pub(super) lines: BTreeMap<LineId, Line>,
     pub(super) waiting: BTreeMap<Ticket, Arc<Person>>,
     pub(super) running: BTreeMap<Ticket, Running>,
     pub(super) places: Places,
     last_ticket: u64,
     last_line: u32,
-    accrued: Duration,
-    cleaned: Duration,
+    pub(super) accrued: Duration,
+    pub(super) cleaned: Duration,
 }
 
 impl Scheduler {
@@ -86,6 +83,7 @@ impl Scheduler {
         }
     }
 
+    /// `model` is one that the backend has: each that is named takes a little memory for a half-life.
     pub fn enter(
         &mut self,
         model: &ModelName,
@@ -100,26 +98,33 @@ impl Scheduler {
         if let Some(kind) = self.refusal(id, &person, width) {
             return Err(self.busy(kind, id, &person, now));
         }
+        Ok(self.wait(id, person, (width, who.affinity), now))
+    }
+
+    fn wait(
+        &mut self,
+        line: LineId,
+        person: Arc<Person>,
+        (width, affinity): (u32, Option<u64>),
+        now: Duration,
+    ) -> Ticket {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         let weight = self.settings.weights.get(&person.group);
         self.books.arrive(&person, weight.copied());
         let request = Request {
             ticket,
-            line: id,
+            line,
             width,
-            affinity: who.affinity.unwrap_or_else(|| number(&person)),
+            affinity: affinity.unwrap_or_else(|| number(&person)),
             since: now,
         };
         self.books.wait(&person, request);
         self.waiting.insert(ticket, person);
-        if let Some(line) = self.lines.get_mut(&id) {
-            line.waiting += 1;
-            if !matches!(line.room, Room::In { .. }) {
-                line.wanted = line.wanted.or(Some(now));
-            }
+        if let Some(line) = self.lines.get_mut(&line) {
+            line.wait(now);
         }
-        Ok(ticket)
+        ticket
     }
 
     fn refusal(&self, id: LineId, person: &Person, width: u32) -> Option<BusyKind> {
@@ -239,51 +244,6 @@ impl Scheduler {
         let held = held.filter(|(who, _)| *who == ticket);
         line.gathering = held.or_else(|| (!fits).then_some((ticket, now)));
         fits.then_some((person, ticket))
-    }
-
-    /// Brings everything up to now.
-    pub(super) fn advance(&mut self, now: Duration) {
-        self.clean(now);
-        self.accrue(now);
-    }
-
-    /// Who runs for longer than was charged is charged for it before they end.
-    fn accrue(&mut self, now: Duration) {
-        if now.saturating_sub(self.accrued) < ACCRUE_EVERY {
-            return;
-        }
-        self.accrued = now;
-        for running in self.running.values_mut() {
-            let cost = self.decay.spent(running.since, now) * f64::from(running.width);
-            if cost > running.charged {
-                self.books.charge(&running.person, cost - running.charged);
-                running.charged = cost;
-            }
-        }
-    }
-
-    /// Forgets who has been idle for long, and models that nobody asks for.
-    fn clean(&mut self, now: Duration) {
-        if self.decay.is_due(now) {
-            self.rescale(self.settings.half_life, now);
-        }
-        if now.saturating_sub(self.cleaned) < self.settings.half_life {
-            return;
-        }
-        self.cleaned = now;
-        self.books.forget(self.decay.scale(now));
-        self.lines
-            .retain(|_, line| line.counted.is_some() || !line.is_idle());
-        self.names.retain(|_, id| self.lines.contains_key(id));
-    }
-
-    fn rescale(&mut self, half_life: Duration, now: Duration) {
-        let factor = self.decay.scale(now).recip();
-        self.books.rescale(factor);
-        for running in self.running.values_mut() {
-            running.charged *= factor;
-        }
-        self.decay = Decay::new(half_life, now);
     }
 
     fn line(&mut self, model: &ModelName) -> LineId {

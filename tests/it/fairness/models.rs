@@ -87,6 +87,20 @@ fn greater_priority_is_loaded_first_until_another_waited_for_four_turns() {
 }
 
 #[test]
+fn who_was_asked_for_and_given_up_waits_anew() {
+    let mut desk = Desk::new(holding(1));
+    desk.ask_for("a", "a/one");
+    let bob = desk.ask_for("b", "b/one");
+    desk.pass(1);
+    desk.leave(bob);
+    desk.ask_for("c", "c/one");
+    desk.pass(1);
+    desk.ask_for("b", "b/one");
+    desk.end(1);
+    assert_eq!(desk.running(), ["c/one"]);
+}
+
+#[test]
 fn a_model_that_has_no_slots_gives_way() {
     let mut desk = Desk::new(holding(1));
     desk.scheduler.set_slots(&ModelName::new("a"), 1);
