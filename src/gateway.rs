@@ -8,7 +8,7 @@ mod asked;
 mod board;
 mod conversation;
 mod headers;
-mod models;
+mod listing;
 mod offered;
 mod refusal;
 mod speech;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
@@ -63,6 +63,7 @@ impl Gateway {
             return Err(Refusal::Encoded);
         }
         let affinity = affinity(request.headers());
+        self.declared(request.headers())?;
         let body = self.body(request.into_body()).await?;
         let prepared = llm::read(endpoint, body, &self.policy).map_err(Refusal::BadRequest)?;
         let model = self.model(&prepared.model, &key.key)?;
@@ -75,6 +76,23 @@ impl Gateway {
             model,
             affinity,
         })
+    }
+
+    /// Nobody waits for what is too large anyway.
+    fn declared(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let bytes_max = self.body_bytes_max;
+        let declared = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok());
+        let declared = declared.and_then(|text| text.parse::<u64>().ok());
+        if declared.is_some_and(|len| usize::try_from(len).is_ok_and(|len| len <= bytes_max)) {
+            return Ok(());
+        }
+        match declared {
+            Some(_) => Err(Refusal::BodyTooLarge { bytes_max }),
+            // In chunks: bounded while it is read.
+            None => Ok(()),
+        }
     }
 
     async fn body(&self, body: Body) -> Result<Bytes, Refusal> {

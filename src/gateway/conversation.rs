@@ -19,7 +19,7 @@ use super::headers;
 use super::refusal::Refusal;
 use super::speech::Voice;
 use super::spending::{Reading, Spending};
-use super::upstreams::Way;
+use super::upstreams::{Way, Wish};
 use crate::lemonade::SendError;
 use crate::limiter::queue::{Turn, Waiting};
 use crate::llm::{Fault, UpstreamError};
@@ -79,13 +79,17 @@ impl Conversation {
     }
 
     async fn answer(&mut self) -> Result<(), Refusal> {
-        let who = self.asked.who();
-        let model = self.asked.model.clone();
-        let stickiness = format!("{}/{}", who.group, who.user);
+        let (who, model) = (self.asked.who(), self.asked.model.clone());
+        let wish = Wish {
+            endpoint: self.asked.prepared.endpoint,
+            model: &model,
+            who: &who,
+        };
+        let answers = self.asked.prepared.answers;
+        let enter = |way: &Way| way.line.enter(&model, &who, answers).map_err(Refusal::Busy);
         let upstreams = self.gateway.upstreams.clone();
-        let mut way = upstreams.way(&model, &stickiness, None)?;
-        let enter = |way: &Way, answers| way.upstream.queue.enter(&model, &who, answers);
-        let mut waiting = enter(&way, self.asked.prepared.answers).map_err(Refusal::Busy)?;
+        let mut way = upstreams.way(wish, None)?;
+        let mut waiting = enter(&way)?;
         let board = &self.gateway.board;
         let place = board.enter(model.clone(), who.group.clone(), who.user.clone());
         let ask = self.asked.ask(&self.gateway);
@@ -96,11 +100,10 @@ impl Conversation {
         let answer = match self.send(&way).await {
             // Nothing was sent: another server, or the same once more, costs nobody anything.
             Err(SendError::Unreachable(_)) => {
-                let other = upstreams.way(&model, &stickiness, Some(&way.upstream));
-                if let Ok(other) = other {
+                if let Ok(other) = upstreams.way(wish, Some(&way.upstream)) {
                     drop(turn);
                     way = other;
-                    waiting = enter(&way, self.asked.prepared.answers).map_err(Refusal::Busy)?;
+                    waiting = enter(&way)?;
                     turn = self.turn(&mut waiting).await?;
                 }
                 self.send(&way).await

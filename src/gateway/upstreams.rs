@@ -5,18 +5,24 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::Refusal;
 use crate::domain::model::ModelName;
 use crate::lemonade::{Backend, Condition, Model};
-use crate::limiter::queue::{FairQueue, QueueSettings};
+use crate::limiter::queue::{FairQueue, QueueSettings, Who};
+use crate::llm::Endpoint;
 
+/// A server, and a line for each kind of work: Lemonade holds models of each kind beside the others.
 pub struct Upstream {
     pub backend: Arc<Backend>,
-    pub queue: Arc<FairQueue>,
-    rules: parking_lot::Mutex<QueueSettings>,
+    lines: [Arc<FairQueue>; KINDS],
+    rules: Mutex<QueueSettings>,
 }
+
+/// What is written, embedded, ranked.
+const KINDS: usize = 3;
 
 #[derive(Clone)]
 pub struct Upstreams(Arc<[Arc<Upstream>]>);
@@ -24,7 +30,16 @@ pub struct Upstreams(Arc<[Arc<Upstream>]>);
 /// Where a request goes, and what the model is called there.
 pub(super) struct Way {
     pub(super) upstream: Arc<Upstream>,
+    pub(super) line: Arc<FairQueue>,
     pub(super) model: Model,
+}
+
+/// Who wants what.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) model: &'a ModelName,
+    pub(super) who: &'a Who,
 }
 
 impl Upstreams {
@@ -32,8 +47,8 @@ impl Upstreams {
         let upstream = |backend| {
             Arc::new(Upstream {
                 backend,
-                queue: FairQueue::new(rules.clone()),
-                rules: parking_lot::Mutex::new(rules.clone()),
+                lines: std::array::from_fn(|_| FairQueue::new(rules.clone())),
+                rules: Mutex::new(rules.clone()),
             })
         };
         Self(backends.into_iter().map(upstream).collect())
@@ -74,27 +89,15 @@ impl Upstreams {
         models.map(|model| (model.name.clone(), model)).collect()
     }
 
-    /// The one with the shortest line, and of equals always the same one for the same `who`: it still
+    /// The one with the shortest line, and of equals always the same one for the same person: it still
     /// remembers the conversation.
-    pub(super) fn way(
-        &self,
-        model: &ModelName,
-        who: &str,
-        but: Option<&Arc<Upstream>>,
-    ) -> Result<Way, Refusal> {
-        let ways = self.iter().filter_map(|upstream| {
-            let seen = upstream.backend.seen();
-            let model = seen.model(model).filter(|_| seen.condition.is_ready())?;
-            Some(Way {
-                upstream: Arc::clone(upstream),
-                model: model.clone(),
-            })
-        });
+    pub(super) fn way(&self, wish: Wish<'_>, but: Option<&Arc<Upstream>>) -> Result<Way, Refusal> {
+        let ways = self.iter().filter_map(|upstream| upstream.way(wish));
         let other = |way: &Way| but.is_none_or(|but| !Arc::ptr_eq(but, &way.upstream));
         let best = ways
             .filter(other)
-            .min_by_key(|way| (way.upstream.load(model), way.upstream.distance(who)));
-        best.ok_or_else(|| self.missing(model))
+            .min_by_key(|way| (way.load(), way.upstream.distance(wish.who)));
+        best.ok_or_else(|| self.missing(wish.model))
     }
 
     /// A model that no server has is no model only if every server could be asked.
@@ -113,36 +116,71 @@ impl Upstreams {
     }
 }
 
-impl Upstream {
+impl Way {
     /// Requests for each slot, in hundredths.
-    fn load(&self, model: &ModelName) -> u64 {
-        let status = self.queue.status();
-        let line = status.models.iter().find(|line| line.model == *model);
-        line.map_or(0, |line| {
-            u64::from(line.running + line.waiting) * 100 / u64::from(line.slots.max(1))
+    fn load(&self) -> u64 {
+        let status = self.line.status();
+        let mut models = status.models.iter();
+        let model = models.find(|model| model.model == self.model.name);
+        model.map_or(0, |model| {
+            u64::from(model.running + model.waiting) * 100 / u64::from(model.slots.max(1))
+        })
+    }
+}
+
+impl Upstream {
+    pub fn lines(&self) -> impl Iterator<Item = &Arc<FairQueue>> {
+        self.lines.iter()
+    }
+
+    fn line(&self, endpoint: Endpoint) -> &Arc<FairQueue> {
+        let [writing, embedding, ranking] = &self.lines;
+        match endpoint {
+            Endpoint::Embeddings => embedding,
+            Endpoint::Rerank => ranking,
+            _ => writing,
+        }
+    }
+
+    fn way(self: &Arc<Self>, wish: Wish<'_>) -> Option<Way> {
+        let seen = self.backend.seen();
+        let model = seen
+            .model(wish.model)
+            .filter(|_| seen.condition.is_ready())?;
+        let line = self.line(wish.endpoint);
+        if !wish.endpoint.generates() {
+            line.set_slots(&model.name, seen.slots);
+        }
+        Some(Way {
+            upstream: Arc::clone(self),
+            line: Arc::clone(line),
+            model: model.clone(),
         })
     }
 
     /// Rendezvous hashing: another server that comes or goes moves nobody else.
-    fn distance(&self, who: &str) -> u64 {
+    fn distance(&self, who: &Who) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.backend.url(), who).hash(&mut hasher);
+        (self.backend.url(), &who.group, &who.user).hash(&mut hasher);
         hasher.finish()
     }
 
     fn set(&self, rules: QueueSettings) {
-        self.queue.apply(rules.clone());
+        for line in &self.lines {
+            line.apply(rules.clone());
+        }
         *self.rules.lock() = rules;
     }
 
-    /// The queue has as many slots as the server.
+    /// The line has as many slots as the server.
     async fn follow(&self) {
+        let [writing, ..] = &self.lines;
         loop {
             let looked = self.backend.looked();
             let seen = self.backend.seen();
             if seen.condition == Condition::Ready {
                 for model in &seen.models {
-                    self.queue.set_slots(&model.name, seen.slots);
+                    writing.set_slots(&model.name, seen.slots);
                 }
                 let loaded_max = NonZeroU32::new(seen.loaded_max);
                 let mut rules = self.rules.lock().clone();

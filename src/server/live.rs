@@ -43,8 +43,11 @@ fn overview(gateway: &Gateway) -> GatewayView {
 }
 
 fn statuses(gateway: &Gateway) -> Vec<QueueStatus> {
-    let upstreams = gateway.upstreams.iter();
-    upstreams.map(|upstream| upstream.queue.status()).collect()
+    let lines = gateway
+        .upstreams
+        .iter()
+        .flat_map(|upstream| upstream.lines());
+    lines.map(|line| line.status()).collect()
 }
 
 fn backend(upstream: &Upstream) -> BackendView {
@@ -54,7 +57,7 @@ fn backend(upstream: &Upstream) -> BackendView {
         Condition::Loading | Condition::Unknown => (BackendState::Loading, None),
         Condition::Away(why) => (BackendState::Down, Some(why.clone())),
     };
-    let status = upstream.queue.status();
+    let running = upstream.lines().flat_map(|line| line.status().models);
     BackendView {
         url: upstream.backend.url().to_owned(),
         state,
@@ -66,7 +69,7 @@ fn backend(upstream: &Upstream) -> BackendView {
             .iter()
             .map(|model| model.name.to_string())
             .collect(),
-        running: status.models.iter().map(|model| model.running).sum(),
+        running: running.map(|model| model.running).sum(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cuts;
 mod faults;
+mod kills;
 mod public;
 
 use serde_json::{Value, json};
@@ -226,4 +227,9 @@ async fn a_server_that_is_away_is_said_in_openai_s_words() {
             .await
             .contains("backend_unavailable")
     );
+    until("it is said", async || gate.has_trouble("THN-MODEL-01")).await;
+    gate.model.revive().await;
+    until("it is there again", async || gate.is_healthy()).await;
+    let reply = gate.post(&key, "/v1/chat/completions", &chat("tiny")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
 }

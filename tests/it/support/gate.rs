@@ -161,7 +161,7 @@ impl Gate {
         let health = self.control().health();
         health
             .iter()
-            .any(|(part, health)| part == "model" && health.is_ok())
+            .any(|(part, health)| *part == "model" && health.is_ok())
     }
 
     pub(crate) fn has_trouble(&self, code: &str) -> bool {
