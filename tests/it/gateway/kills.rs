@@ -111,7 +111,7 @@ async fn killed_fifty_times_it_holds_no_slot_and_no_reservation() {
     let mut address = program.serves().await;
     let wish = json!({"group": "red", "user": "alice"});
     let made = program.ask("POST", "/api/keys", &wish).await.unwrap();
-    let key = made["secret"]
+    let key = made["key"]
         .as_str()
         .unwrap_or_else(|| panic!("{made}"))
         .to_owned();
