@@ -138,7 +138,7 @@ impl Assembly {
     }
 
     fn block(&mut self, block: &Bytes) {
-        let Some(data) = sse::data(block).filter(|data| !data.text.is_empty()) else {
+        let Some(data) = sse::data(block).filter(|data| !data.says_nothing()) else {
             return;
         };
         if *data.text == *b"[DONE]" {

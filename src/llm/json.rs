@@ -37,8 +37,16 @@ impl Member<'_> {
 /// decodes them.
 pub(super) fn names(key: &[u8], name: &str) -> bool {
     let inside = key.len().saturating_sub(1);
-    key.get(1..inside) == Some(name.as_bytes())
-        || (memchr::memchr(b'\\', key).is_some() && decoded(key).is_some_and(|key| key == name))
+    key.get(1..inside) == Some(name.as_bytes()) || (is_escaped(key) && decodes_to(key, name))
+}
+
+fn is_escaped(key: &[u8]) -> bool {
+    key.contains(&b'\\')
+}
+
+#[cold]
+fn decodes_to(key: &[u8], name: &str) -> bool {
+    decoded(key).is_some_and(|key| key == name)
 }
 
 /// The same name twice in one object: two parsers take different ones.
@@ -220,18 +228,21 @@ fn after_space(bytes: &[u8], from: usize) -> usize {
     from + space.count()
 }
 
-/// Behind the closing quote of the string that begins at `from`.
+/// Behind the closing quote of the string that begins at `from`: the first quote with an even number of
+/// backslashes before it. Texts are full of `\n`, so quotes are looked for and not backslashes.
 fn string_end(bytes: &[u8], from: usize) -> Option<usize> {
     if bytes.get(from) != Some(&b'"') {
         return None;
     }
-    let mut at = from + 1;
+    let start = from + 1;
+    let mut at = start;
     loop {
-        let found = at + memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes.get(found) == Some(&b'"') {
-            return Some(found + 1);
+        let quote = at + memchr::memchr(b'"', bytes.get(at..)?)?;
+        let before = bytes.get(start..quote)?.iter().rev();
+        if before.take_while(|b| **b == b'\\').count() % 2 == 0 {
+            return Some(quote + 1);
         }
-        at = found + 2;
+        at = quote + 1;
     }
 }
 

@@ -136,7 +136,7 @@ impl Prepared {
 
     /// What is sent to the model's server, which calls the model `upstream_model`.
     pub fn body(&self, upstream_model: &str) -> Bytes {
-        self.sheet.write_with("model", json::quoted(upstream_model))
+        self.sheet.write(Some(&json::quoted(upstream_model)))
     }
 
     /// For the stream of an answer to a client that asked for one.

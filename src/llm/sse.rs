@@ -128,7 +128,14 @@ pub(super) struct Data<'a> {
     at: Option<usize>,
 }
 
-/// `None` for a comment, and for an event that says nothing.
+impl Data<'_> {
+    /// llama.cpp begins a stream of several prompts with `null`.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.text.is_empty() || *self.text == *b"null"
+    }
+}
+
+/// `None` for a comment, and for an event without data.
 pub(super) fn data(block: &[u8]) -> Option<Data<'_>> {
     let mut data: Option<Data<'_>> = None;
     for (at, line) in lines(block) {

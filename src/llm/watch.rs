@@ -107,7 +107,7 @@ impl Watch {
         let Some(data) = sse::data(&block) else {
             return out.same(block);
         };
-        if data.text.is_empty() {
+        if data.says_nothing() {
             return out.changed();
         }
         if *data.text == *b"[DONE]" {

@@ -123,7 +123,7 @@ fn members_that_are_not_known_are_kept() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn an_assembled_answer_is_the_direct_one(

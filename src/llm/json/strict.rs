@@ -1,5 +1,7 @@
 //! Is it JSON to the letter, and not too deep? Without recursion: no nesting exhausts a stack.
 
+use crate::llm::json::text::unit;
+
 /// Why it is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::llm) enum Fault {
@@ -115,51 +117,21 @@ impl Checker<'_> {
     }
 
     fn string(&mut self) -> Result<(), Fault> {
-        self.wrong_unless(self.peek() == Some(b'"'))?;
-        self.at += 1;
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let length = memchr::memchr2(b'"', b'\\', rest).ok_or_else(|| self.wrong())?;
-            let plain = rest.get(..length).unwrap_or_default();
-            // Not `any`: without a way out of the loop it is done many bytes at a time.
-            let least = plain.iter().fold(u8::MAX, |least, b| least.min(*b));
-            self.wrong_unless(least >= 0x20)?;
-            self.at += length + 1;
-            if rest.get(length) == Some(&b'"') {
-                return Ok(());
+        let end = super::string_end(self.bytes, self.at).ok_or_else(|| self.wrong())?;
+        let inside = self.bytes.get(self.at + 1..end - 1).unwrap_or_default();
+        // Not `any`: without a way out of the loop it is done many bytes at a time.
+        let least = inside.iter().fold(u8::MAX, |least, b| least.min(*b));
+        self.wrong_unless(least >= 0x20)?;
+        let mut from = 0;
+        for backslash in memchr::memchr_iter(b'\\', inside) {
+            // The second of two is no beginning.
+            if backslash >= from {
+                let rest = inside.get(backslash + 1..).unwrap_or_default();
+                from = backslash + 1 + escape(rest).ok_or_else(|| self.wrong())?;
             }
-            self.escape()?;
         }
-    }
-
-    /// What follows a backslash. Half a surrogate pair is no character.
-    fn escape(&mut self) -> Result<(), Fault> {
-        let kind = self.peek().ok_or_else(|| self.wrong())?;
-        self.at += 1;
-        match kind {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => match self.unit()? {
-                0xD800..=0xDBFF => {
-                    self.wrong_unless(self.bytes.get(self.at..self.at + 2) == Some(b"\\u"))?;
-                    self.at += 2;
-                    let low = self.unit()?;
-                    self.wrong_unless((0xDC00..=0xDFFF).contains(&low))
-                }
-                0xDC00..=0xDFFF => Err(self.wrong()),
-                _ => Ok(()),
-            },
-            _ => Err(self.wrong()),
-        }
-    }
-
-    /// Four hexadecimal digits.
-    fn unit(&mut self) -> Result<u16, Fault> {
-        let digits = self.bytes.get(self.at..self.at + 4);
-        let unit = digits
-            .and_then(super::text::unit)
-            .ok_or_else(|| self.wrong())?;
-        self.at += 4;
-        Ok(unit)
+        self.at = end;
+        Ok(())
     }
 
     fn number(&mut self) -> Result<(), Fault> {
@@ -214,5 +186,22 @@ impl Checker<'_> {
 
     fn wrong_unless(&self, holds: bool) -> Result<(), Fault> {
         if holds { Ok(()) } else { Err(self.wrong()) }
+    }
+}
+
+/// The length of what follows a backslash. Half a surrogate pair is no character.
+fn escape(rest: &[u8]) -> Option<usize> {
+    match rest.first()? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(1),
+        b'u' => match unit(rest.get(1..5)?)? {
+            0xD800..=0xDBFF => {
+                let low = rest.get(5..)?.strip_prefix(b"\\u")?;
+                let low = unit(low.get(..4)?)?;
+                (0xDC00..=0xDFFF).contains(&low).then_some(11)
+            }
+            0xDC00..=0xDFFF => None,
+            _ => Some(5),
+        },
+        _ => None,
     }
 }

@@ -130,7 +130,7 @@ fn whole_numbers_are_written_with_digits_only() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn what_is_accepted_others_accept_too(text in nearly()) {

@@ -15,28 +15,29 @@ pub(in crate::llm) fn decoded(quoted: &[u8]) -> Option<Cow<'_, str>> {
 
 /// How many bytes of text a quoted string is, without making it: `\n` is one, `\u00e4` is two.
 pub(in crate::llm) fn length(quoted: &[u8]) -> u64 {
-    let mut rest = quoted
-        .get(1..quoted.len().saturating_sub(1))
-        .unwrap_or_default();
-    let mut length = 0;
-    while let Some(plain) = memchr::memchr(b'\\', rest) {
-        let (written, read) = match rest.get(plain + 1) {
-            Some(b'u') => (
-                6,
-                rest.get(plain + 2..plain + 6)
-                    .and_then(unit)
-                    .map_or(1, utf8),
-            ),
+    let inside = quoted.get(1..quoted.len().saturating_sub(1));
+    let inside = inside.unwrap_or_default();
+    let mut length = inside.len() as u64;
+    let mut from = 0;
+    for backslash in memchr::memchr_iter(b'\\', inside) {
+        // The second of two is no beginning.
+        if backslash < from {
+            continue;
+        }
+        let unit = inside.get(backslash + 2..backslash + 6).and_then(unit);
+        let (written, read) = match (inside.get(backslash + 1), unit) {
+            (Some(b'u'), Some(unit)) => (6, utf8(unit)),
             _ => (2, 1),
         };
-        length += plain as u64 + read;
-        rest = rest.get(plain + written..).unwrap_or_default();
+        from = backslash + written;
+        length = length.saturating_sub(written as u64 - read);
     }
-    length + rest.len() as u64
+    length
 }
 
 pub(in crate::llm) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Texts are always written.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Four hexadecimal digits.

@@ -266,7 +266,7 @@ fn why_the_model_stopped_is_translated() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn the_events_add_up_to_the_answer_without_a_stream(

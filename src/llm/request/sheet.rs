@@ -116,17 +116,11 @@ impl Sheet {
         self.fields.get_mut(place)
     }
 
-    /// With the changes, and with this one beside them. `value` is JSON.
-    pub(super) fn write_with(&self, name: &'static str, value: String) -> Bytes {
-        let mut sheet = self.clone();
-        sheet.set(name, value);
-        sheet.write()
-    }
-
-    /// With the changes.
-    pub(super) fn write(&self) -> Bytes {
+    /// With the changes; and with this for the model's name (JSON), if it is given.
+    pub(super) fn write(&self, model: Option<&str>) -> Bytes {
         let added: usize = self.added.iter().map(|(k, v)| k.len() + v.len() + 4).sum();
-        let mut out = BytesMut::with_capacity(self.source.len() + added + 64);
+        let renamed = model.map_or(0, str::len);
+        let mut out = BytesMut::with_capacity(self.source.len() + added + renamed + 64);
         let head = self.fields.first().map_or(self.end, |it| it.key.start);
         self.copy(&mut out, 0..head);
         let mut before = None;
@@ -141,9 +135,11 @@ impl Sheet {
                 self.copy(&mut out, gap);
             }
             self.copy(&mut out, field.key.start..field.value.start);
-            match &field.edit {
-                Edit::Replace(value) => out.extend_from_slice(value.as_bytes()),
-                Edit::Keep | Edit::Remove => self.copy(&mut out, field.value.clone()),
+            let model = model.filter(|_| field.is(&self.source, "model"));
+            match (model, &field.edit) {
+                (Some(value), _) => out.extend_from_slice(value.as_bytes()),
+                (_, Edit::Replace(value)) => out.extend_from_slice(value.as_bytes()),
+                _ => self.copy(&mut out, field.value.clone()),
             }
         }
         for (name, value) in &self.added {
@@ -193,7 +189,7 @@ pub(super) fn with_usage(options: Option<&[u8]>) -> Result<(bool, String), BadRe
     let mut inner = Sheet::read(Bytes::copy_from_slice(options))?;
     let asked = inner.flag("include_usage")?.unwrap_or(false);
     inner.set("include_usage", "true".to_owned());
-    let written = inner.write();
+    let written = inner.write(None);
     let written = String::from_utf8(written.to_vec()).unwrap_or_default();
     Ok((asked, written))
 }

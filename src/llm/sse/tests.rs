@@ -104,7 +104,7 @@ fn data_is_replaced_where_it_stands() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn where_a_stream_is_cut_makes_no_difference(

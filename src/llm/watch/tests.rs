@@ -95,6 +95,25 @@ fn completions_and_their_constant_usage_pass() {
 }
 
 #[test]
+fn several_prompts_bring_a_usage_each_and_an_event_that_says_nothing() {
+    let end = |index: u32, prompt: u32| {
+        format!(
+            r#"data: {{"choices":[{{"text":"a","index":{index},"finish_reason":"length"}}],"model":"tiny","usage":{{"completion_tokens":3,"prompt_tokens":{prompt}}},"timings":{{"cache_n":1,"prompt_n":{},"predicted_n":3}}}}"#,
+            prompt - 1
+        )
+    };
+    let stream = format!("{}\n\n{}\n\ndata: [DONE]\n\n", end(1, 2), end(0, 4));
+    let mut watch = Watch::new(Endpoint::Completions, "tiny", 2, false);
+    let passed = through(&mut watch, &format!("data: null\n\n{stream}"));
+    assert_eq!(passed, stream);
+    let report = watch.report();
+    assert_eq!(
+        (report.usage, report.timings),
+        (Some(tokens(6, 0, 6)), Some(tokens(4, 2, 6)))
+    );
+}
+
+#[test]
 fn a_response_says_its_cost_at_its_end_and_has_no_done() {
     let stream = concat!(
         "event: response.created\n",
@@ -327,7 +346,7 @@ fn decorated() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn where_a_stream_is_cut_changes_nothing(

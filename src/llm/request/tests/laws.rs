@@ -27,7 +27,7 @@ const OWN: [&str; 12] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn edits_change_what_they_mean_to_and_nothing_else(
