@@ -11,6 +11,7 @@
 
 mod bad_days;
 mod host;
+mod limits_redis;
 mod runtime;
 mod service;
 mod story;
