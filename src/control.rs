@@ -42,6 +42,7 @@ pub use crate::runtime::Network;
 use crate::config::{ChatModel, Config, ConfiguredGroup, KeyMode};
 use crate::control::publish::{KeyRules, Publisher};
 use crate::domain::audit::{Actor, AuditEntry};
+use crate::domain::id::ApplianceId;
 use crate::domain::instance::{Access, Instance, Resources, Sudo};
 use crate::domain::network::Subnet;
 use crate::domain::quota::Limits;
@@ -176,6 +177,11 @@ impl Control {
         control.publisher.publish()?;
         control.report_store();
         Ok(control)
+    }
+
+    /// Which appliance this is: its own word in what several share.
+    pub fn appliance(&self) -> &ApplianceId {
+        &self.store.identity().appliance
     }
 
     /// Who takes part and who may open an editor is the configuration's word, the latter also for

@@ -340,11 +340,11 @@ fn what_lost_its_meaning_is_accepted_and_says_what_replaces_it() {
 
 #[test]
 fn a_section_without_effect_says_so_once() {
-    let text = "lemonade:\n  port: 13306\n  model: x\n  llamacpp: {ctk: f16}\nlangfuse: {enabled: false}\nevent_id: spring\n";
+    let text = "lemonade:\n  port: 13306\n  model: x\n  llamacpp: {ctk: f16}\nlangfuse: {enabled: false}\nevent_id: spring\ntitle: Spring\n";
     let desk = Desk::with(text);
     let expected = [
         "thon.yaml:3: lemonade: accepted, and of no effect in this version: llamacpp.ctk, model",
-        "thon.yaml:6: accepted, and of no effect in this version: event_id",
+        "thon.yaml:7: accepted, and of no effect in this version: title",
     ];
     assert_eq!(desk.warnings(), expected);
     assert_eq!(desk.config().lemonade.port, 13306);

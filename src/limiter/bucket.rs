@@ -107,6 +107,13 @@ impl Bucket {
         self.grains = full.min(more);
     }
 
+    /// So many thousandths are used, and no others.
+    pub fn use_only(&mut self, used: i64) {
+        let full = self.pace.grains(self.pace.capacity);
+        let used = i128::from(used.max(0)) * i128::from(self.pace.window_us);
+        self.grains = full.saturating_sub(used);
+    }
+
     pub fn has(&self, amount: u64) -> bool {
         self.grains >= self.pace.grains(amount)
     }

@@ -41,7 +41,7 @@ impl Recent {
     pub fn add(&mut self, output: u64) {
         let output = u32::try_from(output).unwrap_or(u32::MAX);
         self.outputs.push_back(output);
-        if self.outputs.len() > RECENT {
+        while self.outputs.len() > RECENT {
             self.outputs.pop_front();
         }
         let mut sorted: Vec<u32> = self.outputs.iter().copied().collect();

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 
 use crate::domain::id::{GroupName, UserName};
 use crate::domain::model::ModelName;
-use crate::domain::quota::Scope;
 use crate::limiter::ask::{Ask, Subject};
-use crate::limiter::bucket::Bucket;
 use crate::limiter::learnt::{Learnt, Lesson, MODELS_MAX, OUTPUT_START, Recent};
 use crate::limiter::page::Page;
 use crate::limiter::rules::{Counts, Draw, Expected, Held, Rule, Rules, THOUSAND};
 
+mod open;
 mod saved;
 mod standings;
+
+pub use open::never;
+
+use open::Open;
 
 /// How long somebody whose balances are full is remembered for the length of their answers.
 const MEMORY_US: u64 = 3_600_000_000;
@@ -76,49 +79,6 @@ pub enum Charge {
     Cost(u64),
 }
 
-/// The pages that a request draws on.
-struct Open<'l> {
-    event: &'l mut Page,
-    group: &'l mut Page,
-    user: &'l mut Page,
-}
-
-impl Open<'_> {
-    fn page(&mut self, rule: &Rule) -> &mut Page {
-        match rule.limit.scope {
-            Scope::Event => self.event,
-            Scope::Group => self.group,
-            Scope::User => self.user,
-        }
-    }
-
-    /// The balance that a new request draws on.
-    fn line(&mut self, rule: &Rule, ask: &Ask, now_us: u64) -> &mut Bucket {
-        let page = self.page(rule);
-        let model = page.apart(rule, &ask.model);
-        page.line(rule, model, ask.subject.members, now_us)
-    }
-
-    /// The balance that a request drew on.
-    fn drawn(&mut self, (rule, hold): (&Rule, &Hold), ask: &Ask, now_us: u64) -> &mut Bucket {
-        let model = rule.apart(&ask.model).filter(|_| !hold.is_shared);
-        let page = self.page(rule);
-        page.charged(rule, model, ask.subject.members, now_us)
-    }
-
-    fn hold(&mut self, rules: &Rules, draw: &Draw, ask: &Ask) -> Hold {
-        let rule = rules.rules.get(draw.rule);
-        let is_shared = rule.is_some_and(|rule| {
-            rule.apart(&ask.model).is_some() && self.page(rule).apart(rule, &ask.model).is_none()
-        });
-        Hold {
-            rule: draw.rule,
-            reserved: draw.reserve,
-            is_shared,
-        }
-    }
-}
-
 impl Ledger {
     fn open(&mut self, subject: &Subject) -> Open<'_> {
         let pages = self.groups.entry(subject.group.clone()).or_default();
@@ -171,15 +131,7 @@ impl Ledger {
         now_us: u64,
     ) -> Result<Vec<Hold>, Denied> {
         let mut open = self.open(&ask.subject);
-        let mut denied: Option<Denied> = None;
-        for draw in draws.iter().filter(|draw| draw.refuses) {
-            let Some(rule) = rules.rules.get(draw.rule) else {
-                continue;
-            };
-            let bucket = open.line(rule, ask, now_us);
-            denied = later(denied, refusal(draw, bucket));
-        }
-        if let Some(denied) = denied {
+        if let Some(denied) = open.check(rules, ask, draws, now_us) {
             return Err(denied);
         }
         let mut holds = Vec::with_capacity(draws.len());
@@ -189,9 +141,39 @@ impl Ledger {
             }
             holds.push(open.hold(rules, draw, ask));
         }
-        self.in_flight.requests += 1;
-        self.in_flight.reserved = self.in_flight.reserved.saturating_add(most(&holds));
+        self.in_flight.begin(&holds);
         Ok(holds)
+    }
+
+    /// It was taken where the balances are shared, of which so much is used now.
+    pub fn reserved_elsewhere(
+        &mut self,
+        rules: &Rules,
+        ask: &Ask,
+        (draws, used): (&[Draw], &[i64]),
+        now_us: u64,
+    ) -> Vec<Hold> {
+        let mut open = self.open(&ask.subject);
+        open.mirror(rules, ask, (draws, used), now_us);
+        let holds: Vec<Hold> = draws
+            .iter()
+            .map(|draw| open.hold(rules, draw, ask))
+            .collect();
+        self.in_flight.begin(&holds);
+        holds
+    }
+
+    /// It was refused where the balances are shared.
+    pub fn denied_elsewhere(
+        &mut self,
+        rules: &Rules,
+        ask: &Ask,
+        (draws, used): (&[Draw], &[i64]),
+        now_us: u64,
+    ) -> Option<Denied> {
+        let mut open = self.open(&ask.subject);
+        open.mirror(rules, ask, (draws, used), now_us);
+        open.check(rules, ask, draws, now_us)
     }
 
     /// Takes more for an answer that grew: so much of each.
@@ -235,8 +217,7 @@ impl Ledger {
                 bucket.give(hold.reserved - cost);
             }
         }
-        self.in_flight.requests = self.in_flight.requests.saturating_sub(1);
-        self.in_flight.reserved = self.in_flight.reserved.saturating_sub(most(holds));
+        self.in_flight.end(holds);
     }
 
     /// Remembers what a request that was answered to its end had.
@@ -309,35 +290,15 @@ impl Charge {
     }
 }
 
-/// Why the draw does not fit, if it does not.
-fn refusal(draw: &Draw, bucket: &Bucket) -> Option<Denied> {
-    let capacity = draw.pace.capacity();
-    let wait_us = if draw.least > capacity || capacity == 0 {
-        None
-    } else if bucket.has(draw.reserve) {
-        return None;
-    } else {
-        bucket.wait_us(draw.reserve)
-    };
-    Some(Denied {
-        rule: draw.rule,
-        requested: draw.reserve.max(draw.least),
-        wait_us,
-    })
-}
+impl InFlight {
+    fn begin(&mut self, holds: &[Hold]) {
+        self.requests += 1;
+        self.reserved = self.reserved.saturating_add(most(holds));
+    }
 
-/// The one that lasts longer: for ever, if one does.
-fn later(one: Option<Denied>, other: Option<Denied>) -> Option<Denied> {
-    match (one, other) {
-        (Some(one), Some(other)) => {
-            let lasts = |it: &Denied| it.wait_us.unwrap_or(u64::MAX);
-            Some(if lasts(&other) > lasts(&one) {
-                other
-            } else {
-                one
-            })
-        }
-        (one, other) => one.or(other),
+    fn end(&mut self, holds: &[Hold]) {
+        self.requests = self.requests.saturating_sub(1);
+        self.reserved = self.reserved.saturating_sub(most(holds));
     }
 }
 

@@ -18,16 +18,24 @@ pub const STEP_TOKENS: u64 = 256;
 #[must_use = "dropping it settles it"]
 pub struct Permit {
     limiter: Arc<Limiter>,
-    /// The ones that admitted it: it is charged by them, whatever holds since.
-    rules: Arc<Rules>,
-    ask: Ask,
+    request: Request,
     expected: Expected,
-    holds: Vec<Hold>,
     /// Output tokens that are reserved for.
     covered: u64,
     sent: bool,
     seen: u64,
     is_open: bool,
+}
+
+/// A request that was admitted.
+#[derive(Debug)]
+pub struct Request {
+    /// The ones that admitted it: it is charged by their weights, whatever holds since.
+    pub rules: Arc<Rules>,
+    pub ask: Ask,
+    pub holds: Vec<Hold>,
+    /// What it is known by where balances are shared.
+    pub mark: Option<String>,
 }
 
 /// What was reserved for, in tokens.
@@ -38,19 +46,12 @@ pub struct Estimate {
 }
 
 impl Permit {
-    pub(crate) fn new(
-        limiter: Arc<Limiter>,
-        rules: Arc<Rules>,
-        ask: Ask,
-        (expected, holds): (Expected, Vec<Hold>),
-    ) -> Self {
-        let covered = covered(&rules, &ask, &holds);
+    pub(crate) fn new(limiter: Arc<Limiter>, request: Request, expected: Expected) -> Self {
+        let covered = request.covered();
         Self {
             limiter,
-            rules,
-            ask,
+            request,
             expected,
-            holds,
             covered,
             sent: false,
             seen: 0,
@@ -69,16 +70,15 @@ impl Permit {
         if self.seen <= self.covered {
             return;
         }
-        let more: Vec<u64> = self.holds.iter().map(|hold| self.growth(hold)).collect();
-        self.limiter
-            .extend(&self.rules, &self.ask, &mut self.holds, &more);
-        self.covered = covered(&self.rules, &self.ask, &self.holds);
+        let more = self.request.growth(self.seen);
+        self.limiter.extend(&mut self.request, &more);
+        self.covered = self.request.covered();
     }
 
     /// What it would be charged if it were dropped now, for whoever writes that down.
     pub fn so_far(&self) -> (Tokens, Settled) {
         let tokens = Tokens {
-            input: self.ask.prompt_tokens,
+            input: self.request.ask.prompt_tokens,
             cached: 0,
             output: self.seen,
         };
@@ -105,7 +105,7 @@ impl Permit {
         if how == Settled::Exact {
             self.learn(spent);
         }
-        self.close(Charge::Cost(self.rules.cost(spent)));
+        self.close(Charge::Cost(self.request.rules.cost(spent)));
     }
 
     /// The model refused before it worked: nothing is charged, and it was no request.
@@ -113,30 +113,19 @@ impl Permit {
         self.close(Charge::Nothing);
     }
 
-    fn growth(&self, hold: &Hold) -> u64 {
-        let grows = self.rules.rules.get(hold.rule).is_some_and(Rule::grows);
-        let need = self.rules.cost_of(self.ask.prompt_tokens, self.seen);
-        if !grows || need <= hold.reserved {
-            return 0;
-        }
-        let step = self.rules.cost_of(0, STEP_TOKENS).max(1);
-        (need - hold.reserved).div_ceil(step).saturating_mul(step)
-    }
-
     fn learn(&self, spent: Tokens) {
         let lesson = Lesson {
-            bytes: self.ask.prompt_bytes,
-            images: self.ask.images,
+            bytes: self.request.ask.prompt_bytes,
+            images: self.request.ask.images,
             prompt_tokens: spent.input.saturating_add(spent.cached),
-            output_tokens: spent.output / u64::from(self.ask.answers.max(1)),
+            output_tokens: spent.output / u64::from(self.request.ask.answers.max(1)),
         };
-        self.limiter.learn(&self.ask, lesson);
+        self.limiter.learn(&self.request.ask, lesson);
     }
 
     fn close(&mut self, charge: Charge) {
         if std::mem::take(&mut self.is_open) {
-            self.limiter
-                .close(&self.rules, &self.ask, &self.holds, charge);
+            self.limiter.close(&self.request, charge);
         }
     }
 }
@@ -145,22 +134,37 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let charge = match self.so_far() {
             (_, Settled::Nothing) => Charge::Nothing,
-            (spent, _) => Charge::Cost(self.rules.cost(spent)),
+            (spent, _) => Charge::Cost(self.request.rules.cost(spent)),
         };
         self.close(charge);
     }
 }
 
-/// Output tokens that every reservation has room for.
-fn covered(rules: &Rules, ask: &Ask, holds: &[Hold]) -> u64 {
-    let prompt = rules.cost_of(ask.prompt_tokens, 0);
-    let weight = u64::from(rules.weights.output);
-    let grown = holds
-        .iter()
-        .filter(|hold| rules.rules.get(hold.rule).is_some_and(Rule::grows));
-    grown
-        .map(|hold| hold.reserved.saturating_sub(prompt))
-        .map(|left| left.checked_div(weight).unwrap_or(u64::MAX))
-        .min()
-        .unwrap_or(u64::MAX)
+impl Request {
+    fn grows(&self, hold: &Hold) -> bool {
+        self.rules.rules.get(hold.rule).is_some_and(Rule::grows)
+    }
+
+    /// Output tokens that every reservation has room for.
+    fn covered(&self) -> u64 {
+        let prompt = self.rules.cost_of(self.ask.prompt_tokens, 0);
+        let weight = u64::from(self.rules.weights.output);
+        let growing = self.holds.iter().filter(|hold| self.grows(hold));
+        growing
+            .map(|hold| hold.reserved.saturating_sub(prompt))
+            .map(|left| left.checked_div(weight).unwrap_or(u64::MAX))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// What each reservation lacks for so much output, in whole steps.
+    fn growth(&self, seen: u64) -> Vec<u64> {
+        let need = self.rules.cost_of(self.ask.prompt_tokens, seen);
+        let step = self.rules.cost_of(0, STEP_TOKENS).max(1);
+        let lacks = |hold: &Hold| match need.saturating_sub(hold.reserved) {
+            more if self.grows(hold) => more.div_ceil(step).saturating_mul(step),
+            _ => 0,
+        };
+        self.holds.iter().map(lacks).collect()
+    }
 }

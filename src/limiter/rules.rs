@@ -82,6 +82,13 @@ pub struct Draw {
     pub refuses: bool,
 }
 
+impl Draw {
+    pub fn never_fits(&self) -> bool {
+        let capacity = self.pace.capacity();
+        self.least > capacity || capacity == 0
+    }
+}
+
 impl Rules {
     pub fn new(limits: &Limits) -> Self {
         // Two limits of one balance would draw twice: the smaller one holds.

@@ -151,6 +151,9 @@ catalogue! {
         "the clock shows a time before the newest record or certificate",
         "is it right? `timedatectl`; sessions last longer until it is";
 
+    LIMITS_AWAY = "THN-LIMITS-01", Warning,
+        "Redis, which keeps the balances of several appliances, cannot be reached",
+        "is it running, and are `gateway.redis_host`, port and password right? Requests are refused meanwhile, or limited by this appliance alone, as `gateway.redis_away` says";
     MODEL_AWAY = "THN-MODEL-01", Warning,
         "a server of the language model cannot be reached, refuses the appliance's key, or is loading",
         "`thon gateway` says which and why; is it running, and is its address in `gateway.backends` or `lemonade` right? Tried every second";

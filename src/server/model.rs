@@ -1,5 +1,6 @@
 //! The way to the language model, put together: servers, queues, limits, and who is told.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -7,14 +8,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
-use crate::config;
+use crate::config::{self, Away};
 use crate::control::Control;
 use crate::domain::health::Health;
+use crate::domain::id::KeyId;
 use crate::domain::quota::Limits;
 use crate::gateway::{Board, Gateway, Offered, Upstreams};
 use crate::lemonade::{Backend, Condition};
 use crate::limiter::queue::QueueSettings;
-use crate::limiter::{Balances, Limiter, Moment};
+use crate::limiter::{Balances, Limiter, Moment, Place, Settler, Shared, Sharing, Tls, WhenAway};
 use crate::llm::Policy;
 use crate::telemetry::metrics::Metrics;
 
@@ -25,6 +27,9 @@ const INPUTS_MAX: u32 = 2_048;
 /// Requests that wait for one server, of everybody.
 const WAITING_MAX: usize = 1_000;
 
+/// Whose balances they are, where nobody gave the event a name.
+const EVENT: &str = "thon";
+
 /// Keys shown from elsewhere that wait to be written down.
 const FOREIGN_MAX: usize = 64;
 
@@ -32,7 +37,9 @@ const FOREIGN_MAX: usize = 64;
 pub(super) struct Model {
     pub(super) gateway: Arc<Gateway>,
     settings: config::Gateway,
-    foreign: mpsc::Receiver<(crate::domain::id::KeyId, std::net::IpAddr)>,
+    foreign: mpsc::Receiver<(KeyId, IpAddr)>,
+    /// When balances are shared: tells what was settled.
+    settler: Option<Settler>,
 }
 
 impl Parts<'_> {
@@ -49,10 +56,11 @@ impl Parts<'_> {
             .map(|backend| Backend::new(&backend.url, backend.api_key.as_ref()))
             .collect();
         let (told, foreign) = mpsc::channel(FOREIGN_MAX);
+        let (limiter, settler) = self.limiter(&limits)?;
         let gateway = Gateway {
             table: self.table.clone(),
             upstreams: Upstreams::new(backends?, &rules(settings, &limits)),
-            limiter: limiter(&self.control, &limits)?,
+            limiter,
             offered: offered(settings),
             policy: policy(settings),
             body_bytes_max: settings.body_bytes_max,
@@ -66,7 +74,36 @@ impl Parts<'_> {
             gateway: Arc::new(gateway),
             settings: settings.clone(),
             foreign,
+            settler,
         }))
+    }
+
+    fn limiter(&self, limits: &Limits) -> anyhow::Result<(Arc<Limiter>, Option<Settler>)> {
+        let saved = saved(&self.control)?;
+        let Some(redis) = &self.config.gateway.redis else {
+            return Ok((Limiter::new(limits, saved, Moment::now()), None));
+        };
+        let sharing = Sharing {
+            place: Place {
+                host: redis.host.clone(),
+                port: redis.port,
+                password: redis.password.clone(),
+                tls: if redis.tls { Tls::On } else { Tls::Off },
+            },
+            event: self
+                .config
+                .event
+                .id
+                .clone()
+                .unwrap_or_else(|| EVENT.to_owned()),
+            appliance: self.control.appliance().to_string(),
+            when_away: match redis.away {
+                Away::Refuse => WhenAway::Refuse,
+                Away::Local => WhenAway::GoOn,
+            },
+        };
+        let (limiter, settler) = Limiter::sharing(limits, saved, Moment::now(), &sharing)?;
+        Ok((limiter, Some(settler)))
     }
 }
 
@@ -81,7 +118,11 @@ impl Model {
             gateway,
             settings,
             mut foreign,
+            settler,
         } = self;
+        if let Some(settler) = settler {
+            tasks.spawn(settler.run(stop.clone()));
+        }
         let (upstreams, shutdown) = (gateway.upstreams.clone(), stop.clone());
         tasks.spawn(async move { upstreams.keep(shutdown).await });
         let (limiter, keeper, shutdown) = (
@@ -90,7 +131,7 @@ impl Model {
             stop.clone(),
         );
         tasks.spawn(async move {
-            let balances = || serde_json::to_string(&limiter.balances()).unwrap_or_default();
+            let balances = || balances(&limiter);
             keeper.keep_balances(balances, shutdown).await;
         });
         let (teller, shutdown) = (Arc::clone(control), stop.clone());
@@ -128,6 +169,7 @@ async fn follow(control: Arc<Control>, gateway: Arc<Gateway>, settings: config::
             () = looked(&gateway.upstreams) => {}
         }
         control.report("model", health(&gateway.upstreams));
+        control.report("limits", shared(&gateway.limiter));
         let models = gateway.upstreams.iter().flat_map(|upstream| {
             let seen = upstream.backend.seen();
             seen.models
@@ -136,6 +178,16 @@ async fn follow(control: Arc<Control>, gateway: Arc<Gateway>, settings: config::
                 .collect::<Vec<_>>()
         });
         gateway.metrics.know(models);
+    }
+}
+
+/// Balances that are elsewhere.
+fn shared(limiter: &Limiter) -> Health {
+    match limiter.shared_state() {
+        Shared::Off | Shared::Fine => Health::Ok,
+        Shared::Away { since } => {
+            Health::degraded("THN-LIMITS-01", format!("Redis is away since {since:.0}"))
+        }
     }
 }
 
@@ -162,18 +214,26 @@ fn health(upstreams: &Upstreams) -> Health {
 }
 
 /// Balances that cannot be read are as good as none: everybody begins with what the limit holds.
-fn limiter(control: &Control, limits: &Limits) -> anyhow::Result<Arc<Limiter>> {
+fn saved(control: &Control) -> anyhow::Result<Balances> {
     let saved = control.saved_balances()?;
-    let saved = saved.map(|text| serde_json::from_str::<Balances>(&text));
-    let saved = match saved {
+    Ok(match saved.map(|text| serde_json::from_str(&text)) {
         Some(Ok(saved)) => saved,
         Some(Err(error)) => {
             tracing::warn!(%error, "the balances from before cannot be read: all are full again");
             Balances::default()
         }
         None => Balances::default(),
-    };
-    Ok(Limiter::new(limits, saved, Moment::now()))
+    })
+}
+
+/// Nothing to write while nobody uses anything.
+fn balances(limiter: &Limiter) -> String {
+    let mut balances = limiter.balances();
+    if balances.balances.is_empty() {
+        balances.at = Balances::default().at;
+    }
+    balances.models.sort_by(|(a, _), (b, _)| a.cmp(b));
+    serde_json::to_string(&balances).unwrap_or_default()
 }
 
 fn rules(settings: &config::Gateway, limits: &Limits) -> QueueSettings {

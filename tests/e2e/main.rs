@@ -12,6 +12,7 @@
 mod bad_days;
 mod gateway;
 mod host;
+mod limits_redis;
 mod runtime;
 mod service;
 mod story;

@@ -79,6 +79,7 @@ const ONE_PLACE: &[(&str, &[&str], &str)] = &[
 /// Outside crates and the only places that may name them, so that replacing one is a local change.
 const CONFINED: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
+    ("redis", &["limiter"]),
     ("arc_swap", &["routing", "tls"]),
     ("bollard", &["runtime/docker", "host"]),
     ("pingora", &["edge", "proxy", "server"]),

@@ -233,3 +233,26 @@ async fn a_server_that_is_away_is_said_in_openai_s_words() {
     let reply = gate.post(&key, "/v1/chat/completions", &chat("tiny")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
+
+/// A port where nobody listens.
+fn nobody() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn without_the_redis_that_keeps_the_balances_requests_are_refused_or_limited_here() {
+    let port = nobody();
+    let shared = format!("token_limit: 1000, redis_host: 127.0.0.1, redis_port: {port}");
+    let gate = Gate::with(&format!("{shared}, redis_away: refuse")).await;
+    let key = gate.key("red/alice").await;
+    let reply = gate.post(&key, "/v1/chat/completions", &chat("tiny")).await;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert_eq!(code(&reply), "limits_unavailable");
+    until("it is said", async || gate.has_trouble("THN-LIMITS-01")).await;
+    let gate = Gate::with(&format!("{shared}, redis_away: local")).await;
+    let key = gate.key("red/alice").await;
+    let reply = gate.post(&key, "/v1/chat/completions", &chat("tiny")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("x-ratelimit-limit-tokens"), "1000");
+}

@@ -23,8 +23,7 @@ pub(super) const ROOT: &[Key] = &[
         "",
         "what programs call the event; the original's `groups.yaml` had it",
     )
-    .variable("THON_EVENT_ID")
-    .later(),
+    .variable("THON_EVENT_ID"),
     Key::new("title", Kind::Text, "", "what people call the event")
         .variable("THON_EVENT_TITLE")
         .later(),

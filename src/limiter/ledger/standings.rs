@@ -1,14 +1,14 @@
-//! How the limits of somebody stand.
+//! How the limits of somebody stand, and what a refusal says of them.
 
 use std::time::Duration;
 
 use crate::domain::model::ModelName;
 use crate::domain::quota::{Models, Scope};
-use crate::limiter::ask::Subject;
+use crate::limiter::ask::{Ask, Refusal, Subject};
 use crate::limiter::bucket::Bucket;
-use crate::limiter::ledger::Ledger;
+use crate::limiter::ledger::{Denied, Ledger};
 use crate::limiter::page::{Line, Page};
-use crate::limiter::rules::{Rule, Rules, THOUSAND};
+use crate::limiter::rules::{Counts, Rule, Rules, THOUSAND};
 use crate::limiter::standing::{Account, Standing};
 
 impl Ledger {
@@ -63,6 +63,31 @@ impl Ledger {
             Scope::Event => Some(&self.event),
             Scope::Group => self.groups.get(&subject.group).map(|pages| &pages.own),
             Scope::User => self.user(subject).map(|user| &user.page),
+        }
+    }
+}
+
+impl Ledger {
+    /// In the words of whoever asked.
+    pub fn refusal(&self, rules: &Rules, ask: &Ask, denied: Denied, now_us: u64) -> Refusal {
+        let Some(rule) = rules.rules.get(denied.rule) else {
+            return Refusal::Unavailable;
+        };
+        let limit = self.standing(rule, &ask.subject, &ask.model, now_us);
+        let limit = Box::new(limit);
+        let requested = denied.requested.div_ceil(THOUSAND);
+        match (denied.wait_us.map(Duration::from_micros), rule.counts) {
+            (None, _) => Refusal::TooLarge { limit, requested },
+            (Some(retry_after), Counts::Tokens) => Refusal::Tokens {
+                limit,
+                requested,
+                retry_after,
+            },
+            (Some(retry_after), Counts::Requests) => Refusal::Requests {
+                per_minute: u32::try_from(limit.capacity).unwrap_or(u32::MAX),
+                limit,
+                retry_after,
+            },
         }
     }
 }

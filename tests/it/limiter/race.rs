@@ -48,12 +48,16 @@ async fn stream(world: &World, number: u64) -> Option<u64> {
     let ask = ask(&format!("red/u{number}"), PROMPT, CAP);
     let mut permit = world.limiter.admit(ask).await.ok()?;
     permit.sent();
-    let until = if number % 5 == 0 { CAP / 2 } else { CAP };
+    let until = if number.is_multiple_of(5) {
+        CAP / 2
+    } else {
+        CAP
+    };
     for seen in (0..=until).step_by(20) {
         permit.seen(seen);
         tokio::task::yield_now().await;
     }
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         drop(permit);
         return Some(PROMPT + until);
     }
