@@ -163,7 +163,7 @@ async fn openai_s_client_meets_its_own_kinds_of_errors() {
         chat(TINY, 8),
         json!({"key": "sk-thon-0123456789abcdef-wrong"}),
     );
-    let empty = json!({"call": "chat", "with": {"model": TINY, "messages": []}});
+    let empty = json!({"call": "chat/completions", "with": {"model": TINY}});
     let streams = json!({"stream": true});
     for (call, error, status, code) in [
         (&stranger, "AuthenticationError", 401, "invalid_api_key"),
@@ -315,7 +315,8 @@ async fn a_limit_is_waited_out_by_openai_s_client() {
 async fn an_agent_in_an_instance_is_answered_by_its_own_key() {
     let _alone = alone().await;
     let model = Served::start(TINY, 2, 128 * 1_024).await;
-    let chats = "lemonade: {chat_models: [{name: tiny-chat, checkpoint: none, context: 65536, output: 48}]}\n";
+    let chats = "lemonade: {chat_models: [{name: tiny-chat, checkpoint: none, context: 65536, output: 48}]}\n\
+         kilo: {chat_model: tiny-chat}\n";
     let appliance = Appliance::new(SANDBOX, "{red: [alice]}");
     let bed = Bed::make(appliance, vec![model], "", chats).await;
     bed.appliance.launch(&[]).await;

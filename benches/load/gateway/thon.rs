@@ -26,9 +26,7 @@ use super::upstream::MODEL;
 use crate::process::until_bench_ends;
 
 /// One has a quarter of the slots at most.
-const PARTICIPANTS: [&str; 10] = [
-    "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10",
-];
+const PARTICIPANTS: [&str; 10] = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10"];
 
 /// Limits that are counted and never reached.
 const LIMITS: &str = "token_limit: 1000000000, requests_per_minute: 1000000, limits: [\
@@ -101,7 +99,10 @@ async fn until_offered(address: SocketAddr, key: &str) -> anyhow::Result<()> {
         if seen.contains(MODEL) {
             return Ok(());
         }
-        anyhow::ensure!(begin.elapsed() < PATIENCE, "the model is not offered: {seen}");
+        anyhow::ensure!(
+            begin.elapsed() < PATIENCE,
+            "the model is not offered: {seen}"
+        );
         sleep(Duration::from_millis(20)).await;
     }
 }
