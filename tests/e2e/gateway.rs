@@ -8,6 +8,8 @@ mod people;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::story::appliance::{Appliance, SANDBOX, STAND_IN};
 use crate::story::{alone, machine, tell, until};
@@ -22,6 +24,8 @@ const SLOW: &str = "slow-chat";
 
 /// Each of four slots has as much.
 const CONTEXT: u32 = 4_096;
+
+const SOON: Duration = Duration::from_secs(20);
 
 async fn tiny() -> Served {
     Served::start(TINY, 4, CONTEXT).await
@@ -163,7 +167,7 @@ async fn openai_s_client_meets_its_own_kinds_of_errors() {
         chat(TINY, 8),
         json!({"key": "sk-thon-0123456789abcdef-wrong"}),
     );
-    let empty = json!({"call": "chat", "with": {"model": TINY, "messages": []}});
+    let empty = json!({"call": "chat/completions", "with": {"model": TINY}});
     let streams = json!({"stream": true});
     for (call, error, status, code) in [
         (&stranger, "AuthenticationError", 401, "invalid_api_key"),
@@ -251,7 +255,7 @@ async fn requests_wait_in_the_gateway_and_never_in_the_model() {
         bed.person("blue/carol").await,
     ];
     let call = also(chat(SLOW, 150), json!({"stream": true}));
-    let mut asking = tokio::task::JoinSet::new();
+    let mut asking = JoinSet::new();
     for person in people.iter().cycle().take(6) {
         let (person, call) = (person.clone(), call.clone());
         asking.spawn(async move { person.asks(call).await });
@@ -312,10 +316,56 @@ async fn a_limit_is_waited_out_by_openai_s_client() {
 }
 
 #[tokio::test]
+async fn killed_in_the_middle_of_answers_it_frees_the_model_and_forgets_no_charge() {
+    let _alone = alone().await;
+    let model = Served::start(SLOW, 4, 8 * CONTEXT).await;
+    let limit = "token_limit: 100000, token_window: 604800, cached_weight: 1";
+    let mut bed = Bed::make(appliance(), vec![model], limit, "").await;
+    bed.appliance.keep_ports().await;
+    let person = bed.person(ALICE).await;
+    let told = person.asks(chat(SLOW, 100)).await;
+    assert_eq!(
+        told["answer"]["usage"]["completion_tokens"], 100,
+        "{told:#}"
+    );
+    let paid = Instant::now();
+    for round in 0..5 {
+        let stream = also(chat(SLOW, 4_000), json!({"stream": true}));
+        let (mut listening, person) = (JoinSet::new(), person.clone());
+        listening.spawn(async move { person.asks(stream).await });
+        until(SOON, async || match bed.models[0].busy().await {
+            1 => Ok(()),
+            busy => Err(format!("{busy} slots in round {round}")),
+        })
+        .await;
+        // Balances are kept at most this long in memory alone.
+        tokio::time::sleep_until(paid + Duration::from_secs(6)).await;
+        bed.appliance.kill().await;
+        until(Duration::from_secs(2), async || {
+            match bed.models[0].busy().await {
+                0 => Ok(()),
+                busy => Err(format!("{busy} slots after the kill of round {round}")),
+            }
+        })
+        .await;
+        let cut = listening.join_next().await.unwrap().unwrap();
+        assert!(cut["error"].is_string(), "{cut:#}");
+        bed.appliance.run().await;
+        bed.until_ready().await;
+        bed.is_idle(Duration::from_secs(5)).await;
+    }
+    let told = person.asks(chat(SLOW, 10)).await;
+    assert!(told["answer"].is_object(), "{told:#}");
+    let used = bed.used_by(ALICE).await;
+    assert!(used >= 100 + 10, "{used}");
+}
+
+#[tokio::test]
 async fn an_agent_in_an_instance_is_answered_by_its_own_key() {
     let _alone = alone().await;
     let model = Served::start(TINY, 2, 128 * 1_024).await;
-    let chats = "lemonade: {chat_models: [{name: tiny-chat, checkpoint: none, context: 65536, output: 48}]}\n";
+    let chats = "lemonade: {chat_models: [{name: tiny-chat, checkpoint: none, context: 65536, output: 48}]}\n\
+         kilo: {chat_model: tiny-chat}\n";
     let appliance = Appliance::new(SANDBOX, "{red: [alice]}");
     let bed = Bed::make(appliance, vec![model], "", chats).await;
     bed.appliance.launch(&[]).await;

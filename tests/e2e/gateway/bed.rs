@@ -45,7 +45,7 @@ impl Bed {
         bed
     }
 
-    async fn until_ready(&self) {
+    pub(super) async fn until_ready(&self) {
         until(SOON, async || {
             let seen = self.look(&["gateway"]).await;
             let backends = seen["backends"].as_array().unwrap().iter();
@@ -104,6 +104,15 @@ impl Bed {
         let entries = seen.await.0;
         assert_eq!(entries.len(), count, "{entries:#?}");
         entries
+    }
+
+    /// Tokens of the first limit that are gone.
+    pub(super) async fn used_by(&self, who: &str) -> i64 {
+        let balances = self.look(&["gateway", "balances"]).await;
+        let mut balances = balances.as_array().unwrap().iter();
+        let balance = balances.find(|balance| balance["who"] == who).unwrap();
+        let number = |name: &str| balance[name].as_i64().unwrap();
+        number("tokens") - number("remaining")
     }
 
     /// No slot is taken, nobody waits, and nothing is reserved.

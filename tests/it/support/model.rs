@@ -250,7 +250,8 @@ impl Shared {
             return true;
         };
         let shown = head.headers.get("authorization");
-        let is_public = self.kind == Kind::Llama && head.uri.path() == "/health";
+        let public = ["/health", "/v1/health", "/models", "/v1/models"];
+        let is_public = self.kind == Kind::Llama && public.contains(&head.uri.path());
         is_public || shown.is_some_and(|shown| *shown == format!("Bearer {key}"))
     }
 
