@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -203,10 +202,7 @@ impl ProxyHttp for Public {
         if is_switch && visit.kind != Kind::Upgrade {
             return unasked_switch();
         }
-        response::confine(response, visit)?;
-        if let Some(hsts) = &self.bridge.hsts {
-            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-        }
+        response::confine(response, visit, self.bridge.hsts.as_ref())?;
         if is_switch && let Some(connection) = connection {
             visit.tunnel(&connection);
         }
