@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use pingora::{Error, ErrorSource};
 use tokio::time::Instant;
 
+use crate::edge::{Connection, Peer, Spelled};
 use crate::routing::{LiveSession, Route};
 
 /// What stands behind this word of a path may be an invite's code, which is a secret. The rest of a
@@ -25,9 +26,10 @@ const METHOD_BYTES_MAX: usize = 32;
 /// a connection is cut.
 #[derive(Debug)]
 pub(super) struct Record {
-    started: Instant,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) listener: &'static str,
+    pub(super) started: Instant,
+    /// There when there was a request.
+    connection: Option<Arc<Connection>>,
+    peer: Peer,
     pub(super) method: Method,
     path: String,
     pub(super) status: Option<StatusCode>,
@@ -43,8 +45,8 @@ impl Record {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
-            peer: None,
-            listener: "",
+            connection: None,
+            peer: Peer(None),
             method: Method::GET,
             path: String::new(),
             status: None,
@@ -55,6 +57,11 @@ impl Record {
             error: None,
             is_over: false,
         }
+    }
+
+    pub(super) fn came_by(&mut self, connection: &Arc<Connection>, peer: Peer) {
+        self.connection = Some(Arc::clone(connection));
+        self.peer = peer;
     }
 
     /// `target` is path and query.
@@ -88,14 +95,18 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         // A connection that never sent a request is not one.
-        if self.listener.is_empty() {
+        let Some(connection) = &self.connection else {
             return;
-        }
+        };
+        let peer = match connection.spelled(self.peer) {
+            Some(spelled) => Some(Shown::Known(spelled)),
+            None => self.peer.0.map(Shown::Told),
+        };
         tracing::event!(
             target: "thon::access",
             tracing::Level::INFO,
-            listener.name = self.listener,
-            peer.addr = self.peer.map(|peer| tracing::field::display(Shown(peer))),
+            listener.name = connection.listener,
+            peer.addr = peer.map(tracing::field::display),
             http.method = beginning(self.method.as_str()),
             http.path = %self.path,
             http.status = self.status.map(|status| status.as_u16()),
@@ -110,14 +121,18 @@ impl Drop for Record {
     }
 }
 
-/// Without a port that nobody knows.
-struct Shown(SocketAddr);
+enum Shown<'a> {
+    Known(&'a Spelled),
+    /// By a proxy in front, perhaps without a port.
+    Told(SocketAddr),
+}
 
-impl fmt::Display for Shown {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.port() {
-            0 => self.0.ip().fmt(f),
-            _ => self.0.fmt(f),
+        match self {
+            Self::Known(spelled) => f.write_str(&spelled.socket),
+            Self::Told(socket) if socket.port() == 0 => socket.ip().fmt(f),
+            Self::Told(socket) => socket.fmt(f),
         }
     }
 }
@@ -195,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_client_behind_a_proxy_is_shown_without_a_port() {
-        let shown = |text: &str| Shown(text.parse().unwrap()).to_string();
+        let shown = |text: &str| Shown::Told(text.parse().unwrap()).to_string();
         assert_eq!(shown("192.0.2.1:0"), "192.0.2.1");
         assert_eq!(shown("[2001:db8::1]:0"), "2001:db8::1");
         assert_eq!(shown("192.0.2.1:4711"), "192.0.2.1:4711");

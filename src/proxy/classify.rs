@@ -55,7 +55,9 @@ fn sandbox(inside: &str) -> Option<Destination<'_>> {
     let user_end = after_group.find('/').unwrap_or(after_group.len());
     let owner = inside.get(..group_end + 1 + user_end)?;
     // Two valid names and one slash: no dots, no percent signs, no upper case, no empty segment.
-    owner.parse::<UserRef>().ok()?;
+    if !UserRef::is_valid(owner) {
+        return None;
+    }
     let rest = inside.get(owner.len()..)?;
     is_plain(path_of(rest)).then_some(Destination::Sandbox { owner, rest })
 }

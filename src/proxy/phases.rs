@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -21,6 +21,10 @@ use crate::edge::{Caller, Connection, InFlight, Peer, Receiving, Scheme, connect
 
 /// An open editor keeps its session alive; once a minute is often enough.
 const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
+
+/// For pingora: without a time limit of its own, which would be another timer for each request. The
+/// connection has one that ends it when it is idle or drips.
+const KEPT_BY_PACE: u64 = 0;
 
 /// Until the connection is known.
 const NOBODY: Caller = Caller {
@@ -43,23 +47,23 @@ pub struct Context {
 
 impl Context {
     fn new() -> Self {
+        let record = Record::new();
         Self {
-            record: Record::new(),
+            touched: record.started,
+            record,
             reader: Reader::default(),
             visit: None,
             connection: None,
             caller: NOBODY,
             in_flight: None,
             receiving: None,
-            touched: Instant::now(),
         }
     }
 
     fn begin(&mut self, connection: &Arc<Connection>, headers: &HeaderMap) {
         self.in_flight = Some(connection.begin());
         self.caller = connection.caller(headers);
-        self.record.listener = connection.listener;
-        self.record.peer = self.caller.peer.0;
+        self.record.came_by(connection, self.caller.peer);
         self.connection = Some(Arc::clone(connection));
     }
 
@@ -68,6 +72,16 @@ impl Context {
         self.connection
             .as_ref()
             .is_none_or(|connection| connection.is_exposed())
+    }
+
+    /// The visitor's address.
+    fn client(&self) -> Option<HeaderValue> {
+        let peer = self.caller.peer;
+        let spelled = self.connection.as_ref()?.spelled(peer);
+        match spelled {
+            Some(spelled) => Some(spelled.address.clone()),
+            None => HeaderValue::try_from(peer.0?.ip().to_string()).ok(),
+        }
     }
 
     fn visit(&self) -> Result<&Visit> {
@@ -112,7 +126,7 @@ impl ProxyHttp for Public {
         // Never turns keep-alive on where pingora turned it off: it did so for a reason, such as a
         // request with two lengths.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(limits.idle_timeout.as_secs()));
+            session.set_keepalive(Some(KEPT_BY_PACE));
         }
         session.set_write_timeout(Some(limits.stall_timeout));
         session.set_read_timeout(Some(limits.stall_timeout));
@@ -152,7 +166,9 @@ impl ProxyHttp for Public {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(context.visit()?.peer(&self.settings)))
+        Ok(Box::new(
+            context.visit()?.peer(&self.settings, self.began.elapsed()),
+        ))
     }
 
     async fn upstream_request_filter(
@@ -161,7 +177,7 @@ impl ProxyHttp for Public {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        sandbox::prepare(request, context.visit()?, context.caller.peer)
+        sandbox::prepare(request, context.visit()?, context.client())
     }
 
     async fn request_body_filter(
@@ -194,7 +210,6 @@ impl ProxyHttp for Public {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
-        let connection = context.connection.clone();
         let Some(visit) = context.visit.as_deref_mut() else {
             return Ok(());
         };
@@ -203,8 +218,8 @@ impl ProxyHttp for Public {
             return unasked_switch();
         }
         response::confine(response, visit, self.bridge.hsts.as_ref())?;
-        if is_switch && let Some(connection) = connection {
-            visit.tunnel(&connection);
+        if is_switch && let Some(connection) = &context.connection {
+            visit.tunnel(connection);
         }
         Ok(())
     }
@@ -303,5 +318,6 @@ fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
             context.receiving = Some(connection.receive());
         }
     }
+    sandbox::forget_capitals(session.req_header_mut());
     context.visit = Some(visit);
 }

@@ -10,7 +10,7 @@ use http::header::{
     STRICT_TRANSPORT_SECURITY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::response::Parts;
-use http::{StatusCode, header};
+use http::{Response, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr as _, Result};
 
@@ -67,7 +67,7 @@ pub(super) fn confine(
     hsts: Option<&HeaderValue>,
 ) -> Result<()> {
     let reason = own_reason(response);
-    let blank = ResponseHeader::build_no_case(response.status, Some(0))?;
+    let blank = ResponseHeader::from(Response::new(()).into_parts().0);
     let mut parts = Parts::from(std::mem::replace(response, blank));
     let headers = &mut parts.headers;
     headers
