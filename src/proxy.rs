@@ -188,16 +188,17 @@ impl Public {
         let ask = visitor::ask(
             &header.method,
             &header.headers,
+            context.reader,
             is_websocket(session),
             &authority,
         );
-        context.record.route = route.cloned();
-        context.record.session.clone_from(&signed_in);
         let visitor = signed_in
             .as_ref()
             .map_or(Visitor::Anonymous, Visitor::Participant);
-        let entry = decide(visitor, owner, route.map(AsRef::as_ref), ask)
-            .map_err(|denied| Refusal::from((denied, target)))?;
+        let decided = decide(visitor, owner, route.map(AsRef::as_ref), ask);
+        context.record.route = route.cloned();
+        context.record.session = signed_in;
+        let entry = decided.map_err(|denied| Refusal::from((denied, target)))?;
         let route = route.ok_or(Refusal::NotFound)?;
         if !rest.starts_with('/') {
             return Err(Refusal::Slash {
@@ -205,12 +206,13 @@ impl Public {
             });
         }
         route.activity.touch(Timestamp::now());
-        let target = Arc::clone(serving(route, signed_in.is_some())?);
+        let target = Arc::clone(serving(route, context.record.session.is_some())?);
+        let places = self.places(route)?;
         Ok(Visit {
             target,
-            _places: self.places(route)?,
-            route: Arc::clone(route),
-            session: signed_in,
+            _places: places,
+            route: context.record.route.take().ok_or(Refusal::NotFound)?,
+            session: context.record.session.take(),
             entry,
             kind: ask.kind,
             authority,
@@ -249,4 +251,35 @@ fn is_websocket(session: &Session) -> bool {
             .headers
             .get(UPGRADE)
             .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::has_bare_line_feed;
+
+    #[test]
+    fn a_line_feed_without_its_carriage_return_is_seen_wherever_it_stands() {
+        for plain in [
+            "",
+            "\r",
+            "\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\r\n",
+        ] {
+            assert!(!has_bare_line_feed(plain.as_bytes()), "{plain:?}");
+        }
+        for bare in ["\n", "a\n", "\n\r\n", "a\r\n\n", "a: b\nc: d\r\n\r\n"] {
+            assert!(has_bare_line_feed(bare.as_bytes()), "{bare:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_feed_is_bare_when_taking_the_pairs_out_leaves_it(head in "[ab\r\n]{0,100}") {
+            let left = head.replace("\r\n", "");
+            prop_assert_eq!(has_bare_line_feed(head.as_bytes()), left.contains('\n'));
+        }
+    }
 }

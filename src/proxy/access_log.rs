@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use pingora::{Error, ErrorSource};
 use tokio::time::Instant;
 
+use super::visit::Visit;
 use crate::edge::{Connection, Peer, Spelled};
 use crate::routing::{LiveSession, Route};
 
@@ -24,7 +25,6 @@ const METHOD_BYTES_MAX: usize = 32;
 
 /// Filled in on the way. It is written when it is dropped: pingora's `logging` phase does not run when
 /// a connection is cut.
-#[derive(Debug)]
 pub(super) struct Record {
     pub(super) started: Instant,
     /// There when there was a request.
@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub(super) method: Method,
     path: String,
     pub(super) status: Option<StatusCode>,
+    pub(super) visit: Option<Box<Visit>>,
+    /// Of a request that is no visit.
     pub(super) route: Option<Arc<Route>>,
     pub(super) session: Option<Arc<LiveSession>>,
     pub(super) bytes_in: usize,
@@ -50,6 +52,7 @@ impl Record {
             method: Method::GET,
             path: String::new(),
             status: None,
+            visit: None,
             route: None,
             session: None,
             bytes_in: 0,
@@ -83,6 +86,17 @@ impl Record {
         });
     }
 
+    fn route(&self) -> Option<&Route> {
+        let visit = self.visit.as_ref().map(|visit| &visit.route);
+        visit.or(self.route.as_ref()).map(AsRef::as_ref)
+    }
+
+    fn session(&self) -> Option<&LiveSession> {
+        let visit = self.visit.as_ref();
+        let session = visit.map_or(&self.session, |visit| &visit.session);
+        session.as_deref()
+    }
+
     fn outcome(&self) -> &str {
         match &self.error {
             Some(error) => error,
@@ -110,8 +124,8 @@ impl Drop for Record {
             http.method = beginning(self.method.as_str()),
             http.path = %self.path,
             http.status = self.status.map(|status| status.as_u16()),
-            route.owner = self.route.as_ref().map(|route| tracing::field::display(&route.owner)),
-            session.id = self.session.as_ref().map(|session| tracing::field::display(&session.id)),
+            route.owner = self.route().map(|route| tracing::field::display(route.key())),
+            session.id = self.session().map(|session| tracing::field::display(session.id.as_str())),
             bytes.received = self.bytes_in,
             bytes.sent = self.bytes_out,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -16,7 +16,7 @@ use super::access_log::Record;
 use super::page::{Reader, answer};
 use super::refusal::Refusal;
 use super::visit::Visit;
-use super::{Public, Way, is_websocket, response, sandbox, self_test};
+use super::{Public, Way, response, sandbox, self_test};
 use crate::edge::{Caller, Connection, InFlight, Peer, Receiving, Scheme, connection_of};
 
 /// An open editor keeps its session alive; once a minute is often enough.
@@ -37,7 +37,6 @@ const NOBODY: Caller = Caller {
 pub struct Context {
     pub(super) record: Record,
     pub(super) reader: Reader,
-    visit: Option<Box<Visit>>,
     connection: Option<Arc<Connection>>,
     pub(super) caller: Caller,
     in_flight: Option<InFlight>,
@@ -52,7 +51,6 @@ impl Context {
             touched: record.started,
             record,
             reader: Reader::default(),
-            visit: None,
             connection: None,
             caller: NOBODY,
             in_flight: None,
@@ -85,14 +83,16 @@ impl Context {
     }
 
     fn visit(&self) -> Result<&Visit> {
-        self.visit
+        self.record
+            .visit
             .as_deref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no sandbox to go to"))
     }
 
     /// Frames of an open editor.
     fn touch_session(&mut self) {
-        let session = self.visit.as_ref().and_then(|visit| visit.session.as_ref());
+        let visit = self.record.visit.as_ref();
+        let session = visit.and_then(|visit| visit.session.as_ref());
         if let Some(session) = session
             && self.touched.elapsed() > TOUCH_INTERVAL
         {
@@ -210,7 +210,7 @@ impl ProxyHttp for Public {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
-        let Some(visit) = context.visit.as_deref_mut() else {
+        let Some(visit) = context.record.visit.as_deref_mut() else {
             return Ok(());
         };
         let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -306,7 +306,7 @@ fn unasked_switch() -> Result<()> {
 }
 
 fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
-    if is_websocket(session) {
+    if visit.kind == Kind::Upgrade {
         // A tunnel may be silent for hours; TCP keepalive finds out whether anybody is there.
         session.set_read_timeout(None);
     }
@@ -319,5 +319,5 @@ fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
         }
     }
     sandbox::forget_capitals(session.req_header_mut());
-    context.visit = Some(visit);
+    context.record.visit = Some(visit);
 }

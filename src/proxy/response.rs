@@ -229,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn the_words_behind_a_status_stay_and_the_policy_is_ours() {
+        let mut response = ResponseHeader::build(404, None).unwrap();
+        response.set_reason_phrase(Some("Gone Fishing")).unwrap();
+        let theirs = "max-age=0";
+        response
+            .insert_header("Strict-Transport-Security", theirs)
+            .unwrap();
+        let ours = HeaderValue::from_static("max-age=1");
+        confine(&mut response, &visit(Entry::Editor, "/"), Some(&ours)).unwrap();
+        assert_eq!(response.status, 404);
+        assert_eq!(response.get_reason_phrase(), Some("Gone Fishing"));
+        let policies = response.headers.get_all(STRICT_TRANSPORT_SECURITY);
+        assert_eq!(policies.iter().collect::<Vec<_>>(), [ours]);
+        assert!(!response.has_case());
+    }
+
+    #[test]
     fn no_sandbox_sets_a_cookie_in_our_name() {
         for given in [
             "__Host-thon=evil; Path=/; Secure",

@@ -32,9 +32,6 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers that may be put in: the map grows once at most.
-const ADDED: usize = 8;
-
 /// Names of headers lose their capitals before pingora copies the request, which keeps a second map for
 /// them. Node forgets them anyway, and HTTP/2 has none.
 pub(super) fn forget_capitals(request: &mut RequestHeader) {
@@ -60,9 +57,6 @@ pub(super) fn prepare(
 ) -> Result<()> {
     let mut parts = taken(request);
     let headers = &mut parts.headers;
-    headers
-        .try_reserve(ADDED)
-        .or_err(ErrorType::InvalidHTTPHeader, "too many headers")?;
     drop_claims(headers);
     tell_place(headers, visit, client)?;
     set_cookies(headers, visit)?;
@@ -119,8 +113,13 @@ fn set_cookies(headers: &mut HeaderMap, visit: &Visit) -> Result<()> {
     let given: usize = headers.get_all(COOKIE).iter().map(HeaderValue::len).sum();
     let mut cookies = String::with_capacity(given + EDITOR_COOKIE.len() + editors.len() + 3);
     for header in headers.get_all(COOKIE) {
-        let header = String::from_utf8_lossy(header.as_bytes());
-        cookie::push_others(&mut cookies, &header, dropped);
+        match header.to_str() {
+            Ok(header) => cookie::push_others(&mut cookies, header, dropped),
+            Err(_) => {
+                let header = String::from_utf8_lossy(header.as_bytes());
+                cookie::push_others(&mut cookies, &header, dropped);
+            }
+        }
     }
     if visit.entry == Entry::Editor {
         cookie::push(&mut cookies, EDITOR_COOKIE, editors);
@@ -163,6 +162,22 @@ mod tests {
     fn the_prefix_is_stripped_once_and_the_rest_is_not_touched() {
         let request = prepared(Entry::Editor, &[]);
         assert_eq!(request.raw_path(), b"/proxy/3000/a%2Fb?x=%2e%2e");
+    }
+
+    #[test]
+    fn names_lose_their_capitals_and_no_target_its_form() {
+        let mut request = request(&[("X-Capital", "a")]);
+        forget_capitals(&mut request);
+        assert!(!request.has_case());
+        assert_eq!(request.headers["x-capital"], "a");
+        assert_eq!(
+            request.raw_path(),
+            b"/w/red/alice/proxy/3000/a%2Fb?x=%2e%2e"
+        );
+        let absolute = b"http://pub.example/w/red/alice/";
+        let mut request = RequestHeader::build("GET", absolute, None).unwrap();
+        forget_capitals(&mut request);
+        assert_eq!(request.raw_path(), absolute);
     }
 
     #[test]

@@ -99,3 +99,20 @@ fn keepalive() -> TcpKeepalive {
         user_timeout: Duration::from_secs(30),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::fixture::visit;
+
+    #[test]
+    fn requests_share_connections_within_one_span_and_upgrades_never() {
+        let mut visit = visit(Entry::Editor, "/");
+        let key = |visit: &Visit, ms| visit.group_key(Duration::from_millis(ms));
+        assert_eq!(key(&visit, 4_000), key(&visit, 7_999));
+        assert_ne!(key(&visit, 3_999), key(&visit, 4_000));
+        let fetch = key(&visit, 0);
+        visit.kind = Kind::Upgrade;
+        assert_ne!(key(&visit, 0), fetch);
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! There is one for every request, and nothing else is logged a thousand times a second.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -15,6 +15,12 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::lines::REQUESTS;
+
+/// Of most lines.
+const LINE_BYTES: usize = 320;
+
+/// With the space in front of it.
+const LEVEL_WIDTH: usize = 6;
 
 /// Every other line is tracing's.
 pub(super) struct RequestLine {
@@ -45,61 +51,66 @@ where
         if event.metadata().target() != REQUESTS {
             return self.others.format_event(context, writer, event);
         }
-        self.clock.write(SystemTime::now(), &mut writer)?;
-        write!(writer, " {:>5}", event.metadata().level().as_str())?;
-        let mut fields = Fields {
-            writer: &mut writer,
-            result: Ok(()),
-        };
-        event.record(&mut fields);
-        fields.result?;
-        writer.write_char('\n')
-    }
-}
-
-/// Writes ` name=value` for each.
-struct Fields<'a, 'b> {
-    writer: &'a mut Writer<'b>,
-    result: fmt::Result,
-}
-
-impl Fields<'_, '_> {
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        if self.result.is_ok() {
-            self.result = self.begin(field.name()).and_then(|()| value(self.writer));
+        let mut line = String::with_capacity(LINE_BYTES);
+        self.clock.write(SystemTime::now(), &mut line);
+        for _ in event.metadata().level().as_str().len()..LEVEL_WIDTH {
+            line.push(' ');
         }
+        line.push_str(event.metadata().level().as_str());
+        event.record(&mut Fields(&mut line));
+        line.push('\n');
+        writer.write_str(&line)
     }
+}
 
+/// Writes ` name=value` for each. Writing to a String cannot fail.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
     /// The event's own words have no name.
-    fn begin(&mut self, name: &str) -> fmt::Result {
-        self.writer.write_char(' ')?;
-        if name != "message" {
-            self.writer.write_str(name)?;
-            self.writer.write_char('=')?;
+    fn begin(&mut self, field: &Field) {
+        self.0.push(' ');
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
         }
-        Ok(())
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for Fields<'_> {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.begin(field);
+        push_number(self.0, value);
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.field(field, |writer| write_quoted(writer, value));
+        self.begin(field);
+        push_quoted(self.0, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.field(field, |writer| write!(writer, "{value:?}"));
+        self.begin(field);
+        write!(self.0, "{value:?}").ok();
     }
 }
 
+fn push_number(line: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(line, number / 10);
+    }
+    line.extend(u8::try_from(number % 10).map(|digit| char::from(b'0' + digit)));
+}
+
 /// Most values have nothing that must be escaped.
-fn write_quoted(writer: &mut Writer<'_>, value: &str) -> fmt::Result {
+fn push_quoted(line: &mut String, value: &str) {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if !value.bytes().all(is_plain) {
-        return write!(writer, "{value:?}");
+        write!(line, "{value:?}").ok();
+        return;
     }
-    writer.write_char('"')?;
-    writer.write_str(value)?;
-    writer.write_char('"')
+    line.push('"');
+    line.push_str(value);
+    line.push('"');
 }
 
 /// Writes the time with microseconds, and makes the date anew only when a second has passed.
@@ -114,16 +125,20 @@ struct Second {
 }
 
 impl Clock {
-    fn write(&self, now: SystemTime, writer: &mut impl fmt::Write) -> fmt::Result {
+    fn write(&self, now: SystemTime, line: &mut String) {
         // Before 1970 it is 1970.
         let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let mut second = self.0.lock();
         if second.number != since.as_secs() || second.text.is_empty() {
             *second = Second::of(since);
         }
-        writer.write_str(&second.text)?;
+        line.push_str(&second.text);
         drop(second);
-        write!(writer, "{:06}Z", since.subsec_micros())
+        let micros = since.subsec_micros();
+        let digits = micros.checked_ilog10().unwrap_or(0) + 1;
+        line.extend((digits..6).map(|_| '0'));
+        push_number(line, micros.into());
+        line.push('Z');
     }
 }
 
@@ -219,7 +234,7 @@ mod tests {
         let at = |seconds: u64, micros: u32| {
             let mut text = String::new();
             let now = UNIX_EPOCH + Duration::new(seconds, micros * 1_000);
-            clock.write(now, &mut text).unwrap();
+            clock.write(now, &mut text);
             text
         };
         assert_eq!(at(0, 1), "1970-01-01T00:00:00.000001Z");
