@@ -22,6 +22,7 @@ mod shield;
 mod stall;
 mod stream;
 mod transport;
+mod wire;
 
 use std::fmt;
 use std::pin::Pin;
@@ -39,7 +40,7 @@ use tokio_util::task::TaskTracker;
 
 pub use bind::{BindError, Bound, Place, bind, bind_unix};
 pub use caller::{Caller, Fronts, Scheme};
-pub use connection::{Connection, InFlight, Peer, Receiving};
+pub use connection::{Connection, InFlight, Peer, Receiving, Spelled};
 pub use filter::PeerFilter;
 pub use limits::Limits;
 pub use public::connection_of;

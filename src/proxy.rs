@@ -22,7 +22,6 @@ mod upgrade;
 mod visit;
 mod visitor;
 
-use std::io::BufRead as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,6 +29,7 @@ use http::header::UPGRADE;
 use jiff::Timestamp;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::{HttpProxy, Session, http_proxy};
+use tokio::time::Instant;
 
 pub use settings::{CaFileError, Patience, Settings};
 
@@ -57,6 +57,7 @@ pub struct Public {
     settings: Settings,
     /// Requests that are with editors.
     upstreams: Arc<Activity>,
+    began: Instant,
 }
 
 /// Where a request goes on.
@@ -101,6 +102,7 @@ impl Public {
             self_test: SelfTest::default(),
             settings,
             upstreams: Arc::default(),
+            began: Instant::now(),
         };
         let mut proxy = http_proxy(&conf, public);
         proxy.h2_options = Some(h2_options);
@@ -182,20 +184,21 @@ impl Public {
         let header = session.req_header();
         let table = self.table.load();
         let route = table.route(owner);
-        let signed_in = visitor::session(&header.headers, &table, tokio::time::Instant::now());
+        let signed_in = visitor::session(&header.headers, &table, context.record.started);
         let ask = visitor::ask(
             &header.method,
             &header.headers,
+            context.reader,
             is_websocket(session),
             &authority,
         );
-        context.record.route = route.cloned();
-        context.record.session.clone_from(&signed_in);
         let visitor = signed_in
             .as_ref()
             .map_or(Visitor::Anonymous, Visitor::Participant);
-        let entry = decide(visitor, owner, route.map(AsRef::as_ref), ask)
-            .map_err(|denied| Refusal::from((denied, target)))?;
+        let decided = decide(visitor, owner, route.map(AsRef::as_ref), ask);
+        context.record.route = route.cloned();
+        context.record.session = signed_in;
+        let entry = decided.map_err(|denied| Refusal::from((denied, target)))?;
         let route = route.ok_or(Refusal::NotFound)?;
         if !rest.starts_with('/') {
             return Err(Refusal::Slash {
@@ -203,12 +206,13 @@ impl Public {
             });
         }
         route.activity.touch(Timestamp::now());
-        let target = Arc::clone(serving(route, signed_in.is_some())?);
+        let target = Arc::clone(serving(route, context.record.session.is_some())?);
+        let places = self.places(route)?;
         Ok(Visit {
             target,
-            _places: self.places(route)?,
-            route: Arc::clone(route),
-            session: signed_in,
+            _places: places,
+            route: context.record.route.take().ok_or(Refusal::NotFound)?,
+            session: context.record.session.take(),
             entry,
             kind: ask.kind,
             authority,
@@ -220,17 +224,12 @@ impl Public {
 
 /// RFC 9112 lets a server take a line feed alone for a line's end, and lets it not. A proxy in front
 /// that does not would see one header where pingora sees two.
+///
+/// Looks at every byte, sixteen at a time: that is faster than looking for the first one.
 fn has_bare_line_feed(head: &[u8]) -> bool {
-    let mut rest = head;
-    let mut before = head;
-    while let Ok(n @ 1..) = rest.skip_until(b'\n') {
-        let line = before.get(..n).unwrap_or_default();
-        if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
-            return true;
-        }
-        before = rest;
-    }
-    false
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    let is_bare = |(before, byte): (&u8, &u8)| *byte == b'\n' && *before != b'\r';
+    head.first() == Some(&b'\n') || pairs.fold(false, |found, pair| found | is_bare(pair))
 }
 
 /// What went wrong is for the owner's eyes.
@@ -252,4 +251,35 @@ fn is_websocket(session: &Session) -> bool {
             .headers
             .get(UPGRADE)
             .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::has_bare_line_feed;
+
+    #[test]
+    fn a_line_feed_without_its_carriage_return_is_seen_wherever_it_stands() {
+        for plain in [
+            "",
+            "\r",
+            "\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\r\n",
+        ] {
+            assert!(!has_bare_line_feed(plain.as_bytes()), "{plain:?}");
+        }
+        for bare in ["\n", "a\n", "\n\r\n", "a\r\n\n", "a: b\nc: d\r\n\r\n"] {
+            assert!(has_bare_line_feed(bare.as_bytes()), "{bare:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_feed_is_bare_when_taking_the_pairs_out_leaves_it(head in "[ab\r\n]{0,100}") {
+            let left = head.replace("\r\n", "");
+            prop_assert_eq!(has_bare_line_feed(head.as_bytes()), left.contains('\n'));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod lines;
 pub mod metrics;
+mod request_line;
 pub mod usage;
 
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,7 @@ use file_rotate::{ContentLimit, FileRotate, compression::Compression};
 use tracing_subscriber::EnvFilter;
 
 use lines::Lines;
+use request_line::RequestLine;
 
 /// A log file of this size makes room for the next one.
 const FILE_BYTES_MAX: usize = 10 << 20;
@@ -56,8 +58,8 @@ pub fn start(level: &str, destination: Destination) -> Log {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines.clone())
-        .with_target(false)
         .with_ansi(false)
+        .event_format(RequestLine::new())
         .try_init();
     // Otherwise it was started before: by a test that runs two appliances in one process.
     Log(started.is_ok().then_some(lines))

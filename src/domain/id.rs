@@ -30,16 +30,19 @@ fn hint(cleaned: &str) -> String {
     }
 }
 
-fn parse_name(text: &str) -> Result<String, ParseError> {
+fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let edge =
         |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let inside = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    if bytes.len() <= NAME_LEN_MAX
+    bytes.len() <= NAME_LEN_MAX
         && edge(bytes.first())
         && edge(bytes.last())
         && bytes.iter().all(inside)
-    {
+}
+
+fn parse_name(text: &str) -> Result<String, ParseError> {
+    if is_name(text) {
         return Ok(text.to_owned());
     }
     Err(ParseError::Name {
@@ -192,6 +195,12 @@ pub struct UserRef {
 impl UserRef {
     pub fn new(group: GroupName, user: UserName) -> Self {
         Self { group, user }
+    }
+
+    /// Would this text be one?
+    pub fn is_valid(text: &str) -> bool {
+        text.split_once('/')
+            .is_some_and(|(group, user)| is_name(group) && is_name(user))
     }
 
     /// Where the participant's instance is on the public listener, with the final slash.

@@ -23,6 +23,7 @@ use super::connection::{Arrival, Connection, Peer};
 use super::filter::PeerFilter;
 use super::stream::EdgeStream;
 use super::transport::Transport;
+use super::wire::Wire;
 
 /// Out of descriptors, most likely: connections that end give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -170,7 +171,7 @@ impl<S: Serve> Acceptor<S> {
         let Some(tls) = tls else {
             return Some(Transport::Tcp(tcp));
         };
-        let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(tcp);
+        let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(Wire(tcp));
         match timeout(self.shared.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
             // Scanners and browsers that distrust the certificate: nothing to be done here.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::select_all;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -29,10 +29,28 @@ pub struct Connection {
     /// The listener's name, for logs.
     pub listener: &'static str,
     arrival: Arrival,
+    spelled: Option<Spelled>,
     pub(super) pace: Pace,
     ends: Mutex<Vec<CancellationToken>>,
     ends_changed: Notify,
     _ticket: Ticket,
+}
+
+/// A peer's address as text, which every request of its connection needs.
+#[derive(Debug)]
+pub struct Spelled {
+    pub address: HeaderValue,
+    pub socket: Box<str>,
+}
+
+impl Spelled {
+    fn of(peer: Peer) -> Option<Self> {
+        let socket = peer.0?;
+        Some(Self {
+            address: HeaderValue::try_from(socket.ip().to_string()).ok()?,
+            socket: socket.to_string().into(),
+        })
+    }
 }
 
 /// How somebody came.
@@ -65,6 +83,7 @@ impl Connection {
             peer,
             listener,
             arrival,
+            spelled: Spelled::of(peer),
             pace: Pace::new(limits),
             ends: Mutex::default(),
             ends_changed: Notify::new(),
@@ -89,6 +108,11 @@ impl Connection {
                 host: None,
             },
         }
+    }
+
+    /// Of `peer`, unless somebody else is asking through it.
+    pub fn spelled(&self, peer: Peer) -> Option<&Spelled> {
+        self.spelled.as_ref().filter(|_| peer == self.peer)
     }
 
     /// Do the bytes cross a network as plain text, and no proxy of ours at the other end?

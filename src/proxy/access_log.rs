@@ -9,6 +9,8 @@ use http::{Method, StatusCode};
 use pingora::{Error, ErrorSource};
 use tokio::time::Instant;
 
+use super::visit::Visit;
+use crate::edge::{Connection, Peer, Spelled};
 use crate::routing::{LiveSession, Route};
 
 /// What stands behind this word of a path may be an invite's code, which is a secret. The rest of a
@@ -23,14 +25,16 @@ const METHOD_BYTES_MAX: usize = 32;
 
 /// Filled in on the way. It is written when it is dropped: pingora's `logging` phase does not run when
 /// a connection is cut.
-#[derive(Debug)]
 pub(super) struct Record {
-    started: Instant,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) listener: &'static str,
+    pub(super) started: Instant,
+    /// There when there was a request.
+    connection: Option<Arc<Connection>>,
+    peer: Peer,
     pub(super) method: Method,
     path: String,
     pub(super) status: Option<StatusCode>,
+    pub(super) visit: Option<Box<Visit>>,
+    /// Of a request that is no visit.
     pub(super) route: Option<Arc<Route>>,
     pub(super) session: Option<Arc<LiveSession>>,
     pub(super) bytes_in: usize,
@@ -43,11 +47,12 @@ impl Record {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
-            peer: None,
-            listener: "",
+            connection: None,
+            peer: Peer(None),
             method: Method::GET,
             path: String::new(),
             status: None,
+            visit: None,
             route: None,
             session: None,
             bytes_in: 0,
@@ -55,6 +60,11 @@ impl Record {
             error: None,
             is_over: false,
         }
+    }
+
+    pub(super) fn came_by(&mut self, connection: &Arc<Connection>, peer: Peer) {
+        self.connection = Some(Arc::clone(connection));
+        self.peer = peer;
     }
 
     /// `target` is path and query.
@@ -76,6 +86,17 @@ impl Record {
         });
     }
 
+    fn route(&self) -> Option<&Route> {
+        let visit = self.visit.as_ref().map(|visit| &visit.route);
+        visit.or(self.route.as_ref()).map(AsRef::as_ref)
+    }
+
+    fn session(&self) -> Option<&LiveSession> {
+        let visit = self.visit.as_ref();
+        let session = visit.map_or(&self.session, |visit| &visit.session);
+        session.as_deref()
+    }
+
     fn outcome(&self) -> &str {
         match &self.error {
             Some(error) => error,
@@ -88,19 +109,23 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         // A connection that never sent a request is not one.
-        if self.listener.is_empty() {
+        let Some(connection) = &self.connection else {
             return;
-        }
+        };
+        let peer = match connection.spelled(self.peer) {
+            Some(spelled) => Some(Shown::Known(spelled)),
+            None => self.peer.0.map(Shown::Told),
+        };
         tracing::event!(
             target: "thon::access",
             tracing::Level::INFO,
-            listener.name = self.listener,
-            peer.addr = self.peer.map(|peer| tracing::field::display(Shown(peer))),
+            listener.name = connection.listener,
+            peer.addr = peer.map(tracing::field::display),
             http.method = beginning(self.method.as_str()),
             http.path = %self.path,
             http.status = self.status.map(|status| status.as_u16()),
-            route.owner = self.route.as_ref().map(|route| tracing::field::display(&route.owner)),
-            session.id = self.session.as_ref().map(|session| tracing::field::display(&session.id)),
+            route.owner = self.route().map(|route| tracing::field::display(route.key())),
+            session.id = self.session().map(|session| tracing::field::display(session.id.as_str())),
             bytes.received = self.bytes_in,
             bytes.sent = self.bytes_out,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -110,14 +135,18 @@ impl Drop for Record {
     }
 }
 
-/// Without a port that nobody knows.
-struct Shown(SocketAddr);
+enum Shown<'a> {
+    Known(&'a Spelled),
+    /// By a proxy in front, perhaps without a port.
+    Told(SocketAddr),
+}
 
-impl fmt::Display for Shown {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.port() {
-            0 => self.0.ip().fmt(f),
-            _ => self.0.fmt(f),
+        match self {
+            Self::Known(spelled) => f.write_str(&spelled.socket),
+            Self::Told(socket) if socket.port() == 0 => socket.ip().fmt(f),
+            Self::Told(socket) => socket.fmt(f),
         }
     }
 }
@@ -195,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_client_behind_a_proxy_is_shown_without_a_port() {
-        let shown = |text: &str| Shown(text.parse().unwrap()).to_string();
+        let shown = |text: &str| Shown::Told(text.parse().unwrap()).to_string();
         assert_eq!(shown("192.0.2.1:0"), "192.0.2.1");
         assert_eq!(shown("[2001:db8::1]:0"), "2001:db8::1");
         assert_eq!(shown("192.0.2.1:4711"), "192.0.2.1:4711");

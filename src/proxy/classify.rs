@@ -20,10 +20,10 @@ pub(super) enum Destination<'a> {
 
 /// `target` is path and query as the client wrote them.
 pub(super) fn classify(target: &str) -> Destination<'_> {
-    let path = path_of(target);
     if let Some(inside) = target.strip_prefix("/w/") {
         return sandbox(inside).unwrap_or(Destination::Nowhere);
     }
+    let path = path_of(target);
     if is_model_path(path) {
         return Destination::Gateway;
     }
@@ -34,7 +34,8 @@ pub(super) fn classify(target: &str) -> Destination<'_> {
 }
 
 fn path_of(target: &str) -> &str {
-    target.split_once('?').map_or(target, |(path, _)| path)
+    let end = target.bytes().position(|byte| byte == b'?');
+    end.and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
 fn is_model_path(path: &str) -> bool {
@@ -50,14 +51,16 @@ fn resembles_sandbox(path: &str) -> bool {
 
 fn sandbox(inside: &str) -> Option<Destination<'_>> {
     let path = path_of(inside);
-    let group_end = path.find('/')?;
-    let after_group = path.get(group_end + 1..)?;
-    let user_end = after_group.find('/').unwrap_or(after_group.len());
-    let owner = inside.get(..group_end + 1 + user_end)?;
+    let mut slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+    slashes.next()?;
+    let owner_end = slashes.next().map_or(path.len(), |(at, _)| at);
+    let owner = inside.get(..owner_end)?;
     // Two valid names and one slash: no dots, no percent signs, no upper case, no empty segment.
-    owner.parse::<UserRef>().ok()?;
+    if !UserRef::is_valid(owner) {
+        return None;
+    }
     let rest = inside.get(owner.len()..)?;
-    is_plain(path_of(rest)).then_some(Destination::Sandbox { owner, rest })
+    is_plain(path.get(owner_end..)?).then_some(Destination::Sandbox { owner, rest })
 }
 
 /// Is every reader's idea of this path the same? A dot segment, in whatever spelling, means another

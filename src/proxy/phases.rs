@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -18,11 +17,15 @@ use super::bridge::Room;
 use super::page::{Reader, answer};
 use super::refusal::Refusal;
 use super::visit::Visit;
-use super::{Public, Way, is_websocket, response, sandbox, self_test};
+use super::{Public, Way, response, sandbox, self_test};
 use crate::edge::{Caller, Connection, InFlight, Peer, Receiving, Scheme, connection_of};
 
 /// An open editor keeps its session alive; once a minute is often enough.
 const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
+
+/// For pingora: without a time limit of its own, which would be another timer for each request. The
+/// connection has one that ends it when it is idle or drips.
+const KEPT_BY_PACE: u64 = 0;
 
 /// Until the connection is known.
 const NOBODY: Caller = Caller {
@@ -35,7 +38,6 @@ const NOBODY: Caller = Caller {
 pub struct Context {
     pub(super) record: Record,
     pub(super) reader: Reader,
-    visit: Option<Box<Visit>>,
     connection: Option<Arc<Connection>>,
     pub(super) caller: Caller,
     in_flight: Option<InFlight>,
@@ -45,23 +47,22 @@ pub struct Context {
 
 impl Context {
     fn new() -> Self {
+        let record = Record::new();
         Self {
-            record: Record::new(),
+            touched: record.started,
+            record,
             reader: Reader::default(),
-            visit: None,
             connection: None,
             caller: NOBODY,
             in_flight: None,
             receiving: None,
-            touched: Instant::now(),
         }
     }
 
     fn begin(&mut self, connection: &Arc<Connection>, headers: &HeaderMap) {
         self.in_flight = Some(connection.begin());
         self.caller = connection.caller(headers);
-        self.record.listener = connection.listener;
-        self.record.peer = self.caller.peer.0;
+        self.record.came_by(connection, self.caller.peer);
         self.connection = Some(Arc::clone(connection));
     }
 
@@ -72,15 +73,27 @@ impl Context {
             .is_none_or(|connection| connection.is_exposed())
     }
 
+    /// The visitor's address.
+    fn client(&self) -> Option<HeaderValue> {
+        let peer = self.caller.peer;
+        let spelled = self.connection.as_ref()?.spelled(peer);
+        match spelled {
+            Some(spelled) => Some(spelled.address.clone()),
+            None => HeaderValue::try_from(peer.0?.ip().to_string()).ok(),
+        }
+    }
+
     fn visit(&self) -> Result<&Visit> {
-        self.visit
+        self.record
+            .visit
             .as_deref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no sandbox to go to"))
     }
 
     /// Frames of an open editor.
     fn touch_session(&mut self) {
-        let session = self.visit.as_ref().and_then(|visit| visit.session.as_ref());
+        let visit = self.record.visit.as_ref();
+        let session = visit.and_then(|visit| visit.session.as_ref());
         if let Some(session) = session
             && self.touched.elapsed() > TOUCH_INTERVAL
         {
@@ -114,7 +127,7 @@ impl ProxyHttp for Public {
         // Never turns keep-alive on where pingora turned it off: it did so for a reason, such as a
         // request with two lengths.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(limits.idle_timeout.as_secs()));
+            session.set_keepalive(Some(KEPT_BY_PACE));
         }
         session.set_write_timeout(Some(limits.stall_timeout));
         session.set_read_timeout(Some(limits.stall_timeout));
@@ -154,7 +167,9 @@ impl ProxyHttp for Public {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(context.visit()?.peer(&self.settings)))
+        Ok(Box::new(
+            context.visit()?.peer(&self.settings, self.began.elapsed()),
+        ))
     }
 
     async fn upstream_request_filter(
@@ -163,7 +178,7 @@ impl ProxyHttp for Public {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        sandbox::prepare(request, context.visit()?, context.caller.peer)
+        sandbox::prepare(request, context.visit()?, context.client())
     }
 
     async fn request_body_filter(
@@ -196,20 +211,16 @@ impl ProxyHttp for Public {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
-        let connection = context.connection.clone();
-        let Some(visit) = context.visit.as_deref_mut() else {
+        let Some(visit) = context.record.visit.as_deref_mut() else {
             return Ok(());
         };
         let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
         if is_switch && visit.kind != Kind::Upgrade {
             return unasked_switch();
         }
-        response::confine(response, visit)?;
-        if let Some(hsts) = &self.bridge.hsts {
-            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-        }
-        if is_switch && let Some(connection) = connection {
-            visit.tunnel(&connection);
+        response::confine(response, visit, self.bridge.hsts.as_ref())?;
+        if is_switch && let Some(connection) = &context.connection {
+            visit.tunnel(connection);
         }
         Ok(())
     }
@@ -296,7 +307,7 @@ fn unasked_switch() -> Result<()> {
 }
 
 fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
-    if is_websocket(session) {
+    if visit.kind == Kind::Upgrade {
         // A tunnel may be silent for hours; TCP keepalive finds out whether anybody is there.
         session.set_read_timeout(None);
     }
@@ -308,5 +319,6 @@ fn admit(session: &mut Session, context: &mut Context, visit: Box<Visit>) {
             context.receiving = Some(connection.receive());
         }
     }
-    context.visit = Some(visit);
+    sandbox::forget_capitals(session.req_header_mut());
+    context.record.visit = Some(visit);
 }

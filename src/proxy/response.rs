@@ -6,11 +6,13 @@
 //! participant's own.
 
 use http::header::{
-    ALT_SVC, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
-    STRICT_TRANSPORT_SECURITY, UPGRADE,
+    CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
-use pingora::Result;
+use http::response::Parts;
+use http::{Response, StatusCode, header};
 use pingora::http::ResponseHeader;
+use pingora::{ErrorType, OrErr as _, Result};
 
 use super::access::Entry;
 use super::visit::Visit;
@@ -23,81 +25,114 @@ const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-work
 /// else's does.
 const EDITOR_WORKER: &str = "/_static/out/browser/serviceWorker.js";
 
-/// Policies and instructions for a whole origin, and what concerns one hop only.
-static DROPPED: [HeaderName; 17] = [
-    ALT_SVC,
-    STRICT_TRANSPORT_SECURITY,
-    SERVICE_WORKER_ALLOWED,
-    HeaderName::from_static("accept-ch"),
-    HeaderName::from_static("clear-site-data"),
-    HeaderName::from_static("critical-ch"),
-    HeaderName::from_static("expect-ct"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("nel"),
-    HeaderName::from_static("origin-agent-cluster"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("public-key-pins"),
-    HeaderName::from_static("report-to"),
-    HeaderName::from_static("sec-session-registration"),
-    HeaderName::from_static("secure-session-registration"),
-    HeaderName::from_static("set-login"),
-    HeaderName::from_static("use-as-dictionary"),
-];
-
-// Pingora copies a name that it is given as `HeaderName`, and takes a literal as it is.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const FRAMED_BY_US: HeaderValue = HeaderValue::from_static("frame-ancestors 'self'");
 
-/// Rewrites the head of a sandbox's response, a `101` as well.
-pub(super) fn confine(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    for name in unwanted(&response.headers) {
-        response.remove_header(&name);
+/// Headers that may be put in, pingora's own among them: the map grows once at most.
+const ADDED: usize = 6;
+
+/// Policies and instructions for a whole origin, and what concerns one hop only.
+fn is_unwanted(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "accept-ch"
+            | "alt-svc"
+            | "clear-site-data"
+            | "critical-ch"
+            | "expect-ct"
+            | "keep-alive"
+            | "nel"
+            | "origin-agent-cluster"
+            | "proxy-connection"
+            | "public-key-pins"
+            | "report-to"
+            | "sec-session-registration"
+            | "secure-session-registration"
+            | "service-worker-allowed"
+            | "set-login"
+            | "strict-transport-security"
+            | "use-as-dictionary"
+    )
+}
+
+/// Rewrites the head of a sandbox's response, a `101` as well. `hsts` is our own policy, if we have
+/// one.
+///
+/// Names of headers lose their capitals: pingora would keep a second map for them, browsers forget
+/// them anyway, and HTTP/2 has none.
+pub(super) fn confine(
+    response: &mut ResponseHeader,
+    visit: &Visit,
+    hsts: Option<&HeaderValue>,
+) -> Result<()> {
+    let reason = own_reason(response);
+    let blank = ResponseHeader::from(Response::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(response, blank));
+    let headers = &mut parts.headers;
+    headers
+        .try_reserve(ADDED)
+        .or_err(ErrorType::InvalidHTTPHeader, "too many headers")?;
+    drop_unwanted(headers);
+    confine_cookies(headers, visit);
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        add_policies(headers, visit)?;
     }
-    confine_cookies(response, visit)?;
-    if response.status.as_u16() == 101 {
-        return Ok(());
+    if let Some(hsts) = hsts {
+        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-    response.remove_header(&UPGRADE);
+    *response = ResponseHeader::from(parts);
+    match reason {
+        Some(reason) => response.set_reason_phrase(Some(&reason)),
+        None => Ok(()),
+    }
+}
+
+/// The words behind the status, where they are not the usual ones.
+fn own_reason(response: &ResponseHeader) -> Option<String> {
+    let usual = response.status.canonical_reason();
+    let reason = response.get_reason_phrase();
+    reason.filter(|_| reason != usual).map(str::to_owned)
+}
+
+fn drop_unwanted(headers: &mut HeaderMap) {
+    let names = headers.keys().filter(|name| is_unwanted(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn add_policies(headers: &mut HeaderMap, visit: &Visit) -> Result<()> {
+    headers.remove(UPGRADE);
     let (path, _) = visit.rest.split_once('?').unwrap_or((&visit.rest, ""));
     if path == EDITOR_WORKER {
-        response.insert_header(SERVICE_WORKER_ALLOWED, format!("{}/", visit.route.prefix))?;
+        let scope = HeaderValue::try_from(format!("{}/", visit.route.prefix))
+            .or_err(ErrorType::InvalidHTTPHeader, "a prefix of ours")?;
+        headers.insert(SERVICE_WORKER_ALLOWED, scope);
     }
-    response.insert_header("X-Content-Type-Options", NOSNIFF)?;
-    if response
-        .headers
-        .get(REFERRER_POLICY)
-        .is_none_or(|policy| policy != "no-referrer")
-    {
-        response.insert_header("Referrer-Policy", SAME_ORIGIN)?;
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    let policy = headers.get(REFERRER_POLICY);
+    if policy.is_none_or(|policy| policy != "no-referrer") {
+        headers.insert(REFERRER_POLICY, SAME_ORIGIN);
     }
     // A second policy besides the sandbox's own; a page must satisfy both. Webviews are frames of the
     // same origin.
-    response.append_header("Content-Security-Policy", FRAMED_BY_US)?;
+    headers.append(CONTENT_SECURITY_POLICY, FRAMED_BY_US);
     Ok(())
 }
 
-/// Most responses have none: looking at their few names is cheaper than looking each of ours up.
-fn unwanted(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names = headers.keys().filter(|name| DROPPED.contains(name));
-    names.cloned().collect()
-}
-
-fn confine_cookies(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    if !response.headers.contains_key(SET_COOKIE) {
-        return Ok(());
-    }
-    let kept: Vec<HeaderValue> = response
-        .headers
-        .get_all(SET_COOKIE)
-        .iter()
+fn confine_cookies(headers: &mut HeaderMap, visit: &Visit) {
+    let header::Entry::Occupied(given) = headers.entry(SET_COOKIE) else {
+        return;
+    };
+    let (_, given) = given.remove_entry_mult();
+    let kept: Vec<HeaderValue> = given
         .filter_map(|value| confined(value.to_str().ok()?, visit))
         .collect();
-    response.remove_header(&SET_COOKIE);
     for value in kept {
-        response.append_header(SET_COOKIE, value)?;
+        headers.append(SET_COOKIE, value);
     }
-    Ok(())
 }
 
 /// The cookie, valid below the sandbox's prefix only; `None` if it must not be set at all.
@@ -154,7 +189,7 @@ mod tests {
         for (name, value) in headers {
             response.append_header(*name, *value).unwrap();
         }
-        confine(&mut response, &visit(entry, rest)).unwrap();
+        confine(&mut response, &visit(entry, rest), None).unwrap();
         response
     }
 
@@ -191,6 +226,23 @@ mod tests {
         ] {
             assert_eq!(cookie_after(Entry::Editor, given), [confined], "{given}");
         }
+    }
+
+    #[test]
+    fn the_words_behind_a_status_stay_and_the_policy_is_ours() {
+        let mut response = ResponseHeader::build(404, None).unwrap();
+        response.set_reason_phrase(Some("Gone Fishing")).unwrap();
+        let theirs = "max-age=0";
+        response
+            .insert_header("Strict-Transport-Security", theirs)
+            .unwrap();
+        let ours = HeaderValue::from_static("max-age=1");
+        confine(&mut response, &visit(Entry::Editor, "/"), Some(&ours)).unwrap();
+        assert_eq!(response.status, 404);
+        assert_eq!(response.get_reason_phrase(), Some("Gone Fishing"));
+        let policies = response.headers.get_all(STRICT_TRANSPORT_SECURITY);
+        assert_eq!(policies.iter().collect::<Vec<_>>(), [ours]);
+        assert!(!response.has_case());
     }
 
     #[test]

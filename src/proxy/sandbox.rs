@@ -7,7 +7,7 @@
 
 use http::header::{COOKIE, FORWARDED, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr as _, Result};
 
@@ -15,7 +15,6 @@ use super::access::Entry;
 use super::visit::Visit;
 use crate::auth::cookie;
 use crate::domain::instance::EDITOR_COOKIE;
-use crate::edge::Peer;
 
 /// Headers by which a client could speak in a proxy's name or change what the method is.
 const DROPPED: [&str; 6] = [
@@ -33,22 +32,33 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers that may be put in: the map grows once at most.
-const ADDED: usize = 8;
+/// Names of headers lose their capitals before pingora copies the request, which keeps a second map for
+/// them. Node forgets them anyway, and HTTP/2 has none.
+pub(super) fn forget_capitals(request: &mut RequestHeader) {
+    // Any other form of target would be lost: its bytes are no part of the URI.
+    if request.has_case() && request.raw_path().starts_with(b"/") {
+        *request = RequestHeader::from(taken(request));
+    }
+}
+
+/// The parts of a request, which is an empty one from now on.
+fn taken(request: &mut RequestHeader) -> Parts {
+    let blank = RequestHeader::from(Request::new(()).into_parts().0);
+    Parts::from(std::mem::replace(request, blank))
+}
 
 /// Turns the client's request into the editor's.
 ///
-/// Names of headers lose their capitals: pingora would keep a second map for them, Node forgets them
-/// anyway, and HTTP/2 has none.
-pub(super) fn prepare(request: &mut RequestHeader, visit: &Visit, peer: Peer) -> Result<()> {
-    let blank = RequestHeader::build_no_case(Method::GET, b"/", Some(0))?;
-    let mut parts = Parts::from(std::mem::replace(request, blank));
+/// `client` is the address that the editor is told.
+pub(super) fn prepare(
+    request: &mut RequestHeader,
+    visit: &Visit,
+    client: Option<HeaderValue>,
+) -> Result<()> {
+    let mut parts = taken(request);
     let headers = &mut parts.headers;
-    headers
-        .try_reserve(ADDED)
-        .or_err(ErrorType::InvalidHTTPHeader, "too many headers")?;
     drop_claims(headers);
-    tell_place(headers, visit, peer)?;
+    tell_place(headers, visit, client)?;
     set_cookies(headers, visit)?;
     *request = RequestHeader::from(parts);
     request.set_raw_path(visit.rest.as_bytes())
@@ -71,7 +81,7 @@ fn drop_claims(headers: &mut HeaderMap) {
 }
 
 /// Where the visitor came from and what they asked for.
-fn tell_place(headers: &mut HeaderMap, visit: &Visit, peer: Peer) -> Result<()> {
+fn tell_place(headers: &mut HeaderMap, visit: &Visit, client: Option<HeaderValue>) -> Result<()> {
     let authority = visit.authority.as_str();
     let host = match headers.get(HOST) {
         Some(given) if given == authority => given.clone(),
@@ -82,8 +92,8 @@ fn tell_place(headers: &mut HeaderMap, visit: &Visit, peer: Peer) -> Result<()> 
     let scheme = visit.authority.scheme().as_str();
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(FORWARDED_PATH, value(&visit.route.prefix)?);
-    if let Some(address) = peer.0 {
-        headers.insert(FORWARDED_FOR, value(&address.ip().to_string())?);
+    if let Some(client) = client {
+        headers.insert(FORWARDED_FOR, client);
     }
     Ok(())
 }
@@ -99,13 +109,20 @@ fn set_cookies(headers: &mut HeaderMap, visit: &Visit) -> Result<()> {
         Entry::Editor => EDITOR_COOKIE,
         Entry::Password => "",
     };
-    let mut cookies = String::new();
+    let editors = visit.target.cookie.expose();
+    let given: usize = headers.get_all(COOKIE).iter().map(HeaderValue::len).sum();
+    let mut cookies = String::with_capacity(given + EDITOR_COOKIE.len() + editors.len() + 3);
     for header in headers.get_all(COOKIE) {
-        let header = String::from_utf8_lossy(header.as_bytes());
-        cookie::push_others(&mut cookies, &header, dropped);
+        match header.to_str() {
+            Ok(header) => cookie::push_others(&mut cookies, header, dropped),
+            Err(_) => {
+                let header = String::from_utf8_lossy(header.as_bytes());
+                cookie::push_others(&mut cookies, &header, dropped);
+            }
+        }
     }
     if visit.entry == Entry::Editor {
-        cookie::push(&mut cookies, EDITOR_COOKIE, visit.target.cookie.expose());
+        cookie::push(&mut cookies, EDITOR_COOKIE, editors);
     }
     if cookies.is_empty() {
         headers.remove(COOKIE);
@@ -134,13 +151,10 @@ mod tests {
 
     fn prepared(entry: Entry, headers: &[(&'static str, &'static str)]) -> RequestHeader {
         let mut request = request(headers);
-        let peer = Peer(Some("192.0.2.7:4711".parse().unwrap()));
-        prepare(
-            &mut request,
-            &visit(entry, "/proxy/3000/a%2Fb?x=%2e%2e"),
-            peer,
-        )
-        .unwrap();
+        let visit = visit(entry, "/proxy/3000/a%2Fb?x=%2e%2e");
+        let client = HeaderValue::from_static("192.0.2.7");
+        forget_capitals(&mut request);
+        prepare(&mut request, &visit, Some(client)).unwrap();
         request
     }
 
@@ -148,6 +162,22 @@ mod tests {
     fn the_prefix_is_stripped_once_and_the_rest_is_not_touched() {
         let request = prepared(Entry::Editor, &[]);
         assert_eq!(request.raw_path(), b"/proxy/3000/a%2Fb?x=%2e%2e");
+    }
+
+    #[test]
+    fn names_lose_their_capitals_and_no_target_its_form() {
+        let mut request = request(&[("X-Capital", "a")]);
+        forget_capitals(&mut request);
+        assert!(!request.has_case());
+        assert_eq!(request.headers["x-capital"], "a");
+        assert_eq!(
+            request.raw_path(),
+            b"/w/red/alice/proxy/3000/a%2Fb?x=%2e%2e"
+        );
+        let absolute = b"http://pub.example/w/red/alice/";
+        let mut request = RequestHeader::build("GET", absolute, None).unwrap();
+        forget_capitals(&mut request);
+        assert_eq!(request.raw_path(), absolute);
     }
 
     #[test]

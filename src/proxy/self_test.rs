@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::Initiator;
 use super::authority::Authority;
 use super::is_websocket;
+use super::page::Reader;
 use super::refusal::Refusal;
 use super::visitor;
 use crate::edge::Caller;
@@ -86,7 +87,13 @@ impl SelfTest {
     pub(super) fn admit(&self, session: &Session, caller: &Caller) -> Result<Turn<'_>, Refusal> {
         let header = session.req_header();
         let authority = Authority::of(header, caller).ok_or(Refusal::BadHost)?;
-        let ask = visitor::ask(&header.method, &header.headers, true, &authority);
+        let ask = visitor::ask(
+            &header.method,
+            &header.headers,
+            Reader::Program,
+            true,
+            &authority,
+        );
         if ask.initiator == Initiator::Foreign {
             return Err(Refusal::Foreign);
         }

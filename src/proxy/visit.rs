@@ -14,9 +14,12 @@ use super::upgrade::UpgradeConnector;
 use crate::edge::Connection;
 use crate::routing::{LiveSession, OpenSocket, Place, Route, SessionInUse, Target};
 
-/// Node closes a connection that was idle for 5 s; one that we close before it does is never met
-/// half-closed by a request that cannot be repeated.
-const POOLED_TIMEOUT: Duration = Duration::from_secs(4);
+/// Node closes a connection that was idle for 5 s; one that we do not use any more before it does is
+/// never met half-closed by a request that cannot be repeated.
+///
+/// Requests of one such span share connections, and those of the next never find them: that costs no
+/// timer a request. What is left over is closed by Node, or when the pool is full.
+const POOLED_SPAN: Duration = Duration::from_secs(4);
 
 pub(super) struct Visit {
     pub(super) route: Arc<Route>,
@@ -36,10 +39,11 @@ pub(super) struct Visit {
 impl Visit {
     /// The connector keys its pool by address and group: a new container with an old one's address
     /// never gets the old one's connections, and an upgrade always gets a connection of its own.
-    pub(super) fn peer(&self, settings: &Settings) -> HttpPeer {
+    /// `age` is the proxy's.
+    pub(super) fn peer(&self, settings: &Settings, age: Duration) -> HttpPeer {
         let patience = &settings.patience;
         let mut peer = HttpPeer::new(self.target.address, false, String::new());
-        peer.group_key = self.group_key();
+        peer.group_key = self.group_key(age);
         let options = &mut peer.options;
         options.connection_timeout = Some(patience.connect);
         options.total_connection_timeout = Some(patience.connect);
@@ -56,17 +60,15 @@ impl Visit {
             Kind::Navigation => options.read_timeout = Some(patience.page),
             Kind::Fetch => options.read_timeout = Some(patience.fetch),
         }
-        if self.kind != Kind::Upgrade {
-            options.idle_timeout = Some(POOLED_TIMEOUT);
-        }
         peer
     }
 
-    fn group_key(&self) -> u64 {
+    fn group_key(&self, age: Duration) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.target.container.hash(&mut hasher);
         self.target.generation.hash(&mut hasher);
         (self.kind == Kind::Upgrade).hash(&mut hasher);
+        (age.as_millis() / POOLED_SPAN.as_millis()).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -95,5 +97,22 @@ fn keepalive() -> TcpKeepalive {
         interval: Duration::from_secs(5),
         count: 3,
         user_timeout: Duration::from_secs(30),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::fixture::visit;
+
+    #[test]
+    fn requests_share_connections_within_one_span_and_upgrades_never() {
+        let mut visit = visit(Entry::Editor, "/");
+        let key = |visit: &Visit, ms| visit.group_key(Duration::from_millis(ms));
+        assert_eq!(key(&visit, 4_000), key(&visit, 7_999));
+        assert_ne!(key(&visit, 3_999), key(&visit, 4_000));
+        let fetch = key(&visit, 0);
+        visit.kind = Kind::Upgrade;
+        assert_ne!(key(&visit, 0), fetch);
     }
 }

@@ -32,15 +32,14 @@ pub(super) fn session(
 pub(super) fn ask(
     method: &Method,
     headers: &HeaderMap,
+    reader: Reader,
     is_upgrade: bool,
     authority: &Authority,
 ) -> Ask {
-    let kind = if is_upgrade {
-        Kind::Upgrade
-    } else if is_navigation(method, headers) {
-        Kind::Navigation
-    } else {
-        Kind::Fetch
+    let kind = match reader {
+        _ if is_upgrade => Kind::Upgrade,
+        Reader::Person => Kind::Navigation,
+        Reader::Program => Kind::Fetch,
     };
     let is_foreign = (is_upgrade && is_foreign_origin(headers, authority))
         || (!method.is_safe() && is_from_elsewhere(headers));
@@ -76,8 +75,8 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return false;
     }
-    if headers.contains_key(SEC_FETCH_MODE) {
-        return says(headers, &SEC_FETCH_MODE, "navigate");
+    if let Some(mode) = headers.get(&SEC_FETCH_MODE) {
+        return mode == "navigate";
     }
     headers
         .get(ACCEPT)
@@ -123,7 +122,9 @@ mod tests {
 
     fn asked(method: &Method, pairs: &[(&'static str, &'static str)], is_upgrade: bool) -> Ask {
         let here = Authority::parse("pub.example", Scheme::Https).unwrap();
-        ask(method, &headers(pairs), is_upgrade, &here)
+        let headers = headers(pairs);
+        let reader = reader(method, &headers);
+        ask(method, &headers, reader, is_upgrade, &here)
     }
 
     #[test]

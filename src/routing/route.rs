@@ -22,6 +22,13 @@ pub struct Route {
     pub activity: Arc<Activity>,
 }
 
+impl Route {
+    /// `group/user`, as in every path of the sandbox.
+    pub fn key(&self) -> &str {
+        self.prefix.strip_prefix("/w/").unwrap_or_default()
+    }
+}
+
 #[derive(Debug)]
 pub enum State {
     /// The editor answers here.

@@ -15,7 +15,7 @@ use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The target of the lines that may wait.
-const REQUESTS: &str = "thon::access";
+pub(super) const REQUESTS: &str = "thon::access";
 
 /// How long a line may wait.
 const WAIT_MAX: Duration = Duration::from_millis(200);
