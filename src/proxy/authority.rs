@@ -45,15 +45,15 @@ impl Authority {
         if text.len() > LEN_MAX {
             return None;
         }
-        let text = text.to_ascii_lowercase();
+        let mut text = text.to_ascii_lowercase();
         let (host, port) = split_port(&text)?;
         if !is_host(host) || !port.is_none_or(is_port) {
             return None;
         }
-        let text = match port {
-            Some(port) if port != scheme.default_port() => text,
-            _ => host.to_owned(),
-        };
+        if port == Some(scheme.default_port()) {
+            let end = host.len();
+            text.truncate(end);
+        }
         Some(Self { text, scheme })
     }
 

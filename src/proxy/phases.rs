@@ -167,9 +167,8 @@ impl ProxyHttp for Public {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(
-            context.visit()?.peer(&self.settings, self.began.elapsed()),
-        ))
+        let age = context.record.started.saturating_duration_since(self.began);
+        Ok(Box::new(context.visit()?.peer(&self.settings, age)))
     }
 
     async fn upstream_request_filter(

@@ -29,8 +29,8 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const FRAMED_BY_US: HeaderValue = HeaderValue::from_static("frame-ancestors 'self'");
 
-/// Headers that may be put in, pingora's own among them: the map grows once at most.
-const ADDED: usize = 6;
+/// Headers that are put in: the map grows once at most.
+const ADDED: usize = 4;
 
 /// Policies and instructions for a whole origin, and what concerns one hop only.
 fn is_unwanted(name: &HeaderName) -> bool {

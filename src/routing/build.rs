@@ -157,6 +157,7 @@ fn state(
         address,
         container: container.clone(),
         generation: instance.generation,
+        key: Target::key(container, instance.generation),
         cookie: cookie(instance),
         withdrawn,
     }))

@@ -1,5 +1,6 @@
 //! One participant's route: whose it is, who may use it, and where it leads right now.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,8 +48,19 @@ pub struct Target {
     pub address: SocketAddr,
     pub container: String,
     pub generation: u64,
+    /// Of the connections to it, and to no other target: see [`Self::key`].
+    pub key: u64,
     /// The value of code-server's session cookie, put on every request by the proxy.
     pub cookie: Secret,
     /// Cancelled when the container is gone: open sockets end then.
     pub withdrawn: CancellationToken,
+}
+
+impl Target {
+    /// Hashed once and not for every request.
+    pub fn key(container: &str, generation: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (container, generation).hash(&mut hasher);
+        hasher.finish()
+    }
 }

@@ -31,10 +31,16 @@ pub(super) struct Lines(Arc<Shared>);
 
 struct Shared {
     /// Locked before `held` where both are.
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Mutex<Out>,
     held: Mutex<Held>,
     /// There is something to write, or enough of it.
     filled: Condvar,
+}
+
+struct Out {
+    to: Box<dyn Write + Send>,
+    /// What is being written. Its memory is the next lines': they come by the megabyte.
+    bytes: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -53,7 +59,10 @@ impl Lines {
     /// Starts the thread that writes, which lives as long as the process.
     pub(super) fn to(out: Box<dyn Write + Send>) -> io::Result<Self> {
         let lines = Self(Arc::new(Shared {
-            out: Mutex::new(out),
+            out: Mutex::new(Out {
+                to: out,
+                bytes: Vec::new(),
+            }),
             held: Mutex::default(),
             filled: Condvar::new(),
         }));
@@ -97,9 +106,12 @@ impl Shared {
     /// What waits, and then `line`.
     fn write(&self, line: &[u8]) -> io::Result<()> {
         let mut out = self.out.lock();
-        let waited = std::mem::take(&mut self.held.lock().bytes);
-        let written = out.write_all(&waited);
-        out.write_all(line)?;
+        let Out { to, bytes } = &mut *out;
+        std::mem::swap(bytes, &mut self.held.lock().bytes);
+        let written = to.write_all(bytes);
+        bytes.clear();
+        bytes.shrink_to(2 * ENOUGH_BYTES);
+        to.write_all(line)?;
         written
     }
 

@@ -70,8 +70,9 @@ impl Fields<'_> {
     /// The event's own words have no name.
     fn begin(&mut self, field: &Field) {
         self.0.push(' ');
-        if field.name() != "message" {
-            self.0.push_str(field.name());
+        let name = field.name();
+        if name != "message" {
+            self.0.push_str(name);
             self.0.push('=');
         }
     }

@@ -162,12 +162,14 @@ impl Front {
     /// The participant's instance answers at `address`.
     pub(crate) fn serve(&self, owner: &str, access: Access, address: SocketAddr) -> Arc<Route> {
         let generation = self.ids.load(Ordering::Relaxed);
+        let container = format!("container of {owner}");
         self.route(
             owner,
             access,
             State::Serving(Arc::new(Target {
                 address,
-                container: format!("container of {owner}"),
+                key: Target::key(&container, generation),
+                container,
                 generation,
                 cookie: Secret::new(EDITOR_COOKIE),
                 withdrawn: CancellationToken::new(),
