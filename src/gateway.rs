@@ -6,6 +6,7 @@
 mod access;
 mod asked;
 mod board;
+mod bodies;
 mod conversation;
 mod headers;
 mod listing;
@@ -25,14 +26,17 @@ use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use board::{Board, OnBoard};
+pub use bodies::Bodies;
 pub use offered::Offered;
 pub use upstreams::{Upstream, Upstreams};
 
 use asked::Arrived;
 use conversation::Conversation;
 use refusal::Refusal;
+use speech::Rules;
 
 use crate::auth::token;
 use crate::domain::id::KeyId;
@@ -56,8 +60,12 @@ pub struct Gateway {
     pub offered: Offered,
     pub policy: Policy,
     pub body_bytes_max: usize,
+    /// What all requests together may hold in memory.
+    pub bodies: Bodies,
     /// Told once for each request of somebody who has a key.
     pub usage: UsageSink,
+    /// Where the watches of answers run: each goes with its answer.
+    pub watches: TaskTracker,
     /// Who is on the way, for people who look.
     pub board: Board,
     pub metrics: Arc<Metrics>,
@@ -91,10 +99,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
             return gateway.answer(endpoint, id, request).await;
         }
         (Some(endpoint), _) => Refusal::WrongMethod("POST").answer(endpoint.dialect()),
-        (None, Some(one)) if request.method() == Method::GET => {
-            let one = one.map(str::to_owned);
-            gateway.list(one.as_deref(), &request)
-        }
+        (None, Some(listing)) if request.method() == Method::GET => gateway.list(listing, &request),
         (None, Some(_)) => Refusal::WrongMethod("GET").answer(Dialect::OpenAi),
         (None, None) => Refusal::NoSuchPath.answer(Dialect::OpenAi),
     };
@@ -103,11 +108,20 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
 }
 
 /// `/v1/models`, or one of them.
-fn listing(path: &str) -> Option<Option<&str>> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing<'a> {
+    All,
+    One(&'a str),
+}
+
+fn listing(path: &str) -> Option<Listing<'_>> {
     let path = path.strip_prefix("/api").unwrap_or(path);
     match path.strip_prefix("/v1/models")? {
-        "" => Some(None),
-        rest => rest.strip_prefix('/').filter(|id| !id.is_empty()).map(Some),
+        "" => Some(Listing::All),
+        rest => {
+            let id = rest.strip_prefix('/')?;
+            (!id.is_empty()).then_some(Listing::One(id))
+        }
     }
 }
 
@@ -127,7 +141,13 @@ impl Gateway {
         let said = match self.read(arrived, endpoint, request).await {
             Ok(asked) => {
                 let gateway = Arc::clone(self);
-                speech::listen(|voice| Conversation::new(gateway, asked, voice).hold()).await
+                let rules = Rules {
+                    revoked: asked.key.revoked.clone(),
+                    is_stream: asked.prepared.stream,
+                    tasks: self.watches.clone(),
+                };
+                let tell = |voice| Conversation::new(gateway, asked, voice).hold();
+                speech::listen(tell, rules).await
             }
             Err(refusal) => Some(refusal.answer(dialect)),
         };
@@ -165,8 +185,11 @@ mod tests {
 
     #[test]
     fn models_are_listed_at_two_addresses() {
-        assert_eq!(listing("/v1/models"), Some(None));
-        assert_eq!(listing("/api/v1/models/user.x"), Some(Some("user.x")));
+        assert_eq!(listing("/v1/models"), Some(Listing::All));
+        assert_eq!(
+            listing("/api/v1/models/user.x"),
+            Some(Listing::One("user.x"))
+        );
         for other in ["/v1/models/", "/v1/model", "/models", "/v1/modelsx"] {
             assert_eq!(listing(other), None, "{other}");
         }

@@ -24,6 +24,7 @@ pub use client::SendError;
 pub use seen::{Condition, Model, Seen};
 
 use client::Client;
+use look::Look;
 
 use crate::domain::secret::Secret;
 
@@ -32,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Between two looks at one that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Looks in a row that a server which was there may leave unanswered.
+const SILENT_MAX: u32 = 3;
 
 /// One server.
 #[derive(Debug)]
@@ -91,9 +95,9 @@ impl Backend {
         self.changed.lock().elapsed()
     }
 
-    /// Returns when it was looked at the next time.
-    pub async fn looked(&self) {
-        self.looked.notified().await;
+    /// Returns when it was looked at the next time, as seen from this call.
+    pub fn looked(&self) -> impl Future<Output = ()> + '_ {
+        self.looked.notified()
     }
 
     /// Asks for an answer. Dropping the answer's body ends the connection, and so the work behind it.
@@ -131,10 +135,11 @@ impl Backend {
 
     /// Looks at it until `shutdown`.
     pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut unanswered = 0;
         let looking = async {
             loop {
                 let seen = look::at(&self).await;
-                self.note(seen);
+                self.note(self.believed(seen, &mut unanswered));
                 let pause = match self.seen().condition {
                     Condition::Ready => LOOK_EVERY,
                     Condition::Unknown | Condition::Loading | Condition::Away(_) => LOOK_AGAIN,
@@ -146,6 +151,26 @@ impl Backend {
             }
         };
         shutdown.run_until_cancelled(looking).await;
+    }
+
+    /// A busy server answers late: one that was there is away only after several looks. What was known of
+    /// its slots stays known.
+    fn believed(&self, looked: Look, unanswered: &mut u32) -> Seen {
+        let before = self.seen();
+        match looked {
+            Look::Seen(seen) => {
+                *unanswered = 0;
+                seen
+            }
+            Look::Silent(_) if before.condition.is_ready() && *unanswered < SILENT_MAX => {
+                *unanswered += 1;
+                Seen::clone(&before)
+            }
+            Look::Silent(why) | Look::Gone(why) => Seen {
+                slots: before.slots,
+                ..Seen::without_models(why)
+            },
+        }
     }
 
     fn note(&self, seen: Seen) {

@@ -208,7 +208,8 @@ impl Parts<'_> {
         let listen = self.config.proxy.https_listen.ip();
         let public = Advertised::new(self.config, listen, ports.public).public(self.config);
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let model = self.model(&metrics)?;
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let model = self.model(&metrics, &tasks)?;
         let gateway = model.as_ref().map(|model| Arc::clone(&model.gateway));
         let facts = Facts {
             live: live::live(gateway.as_ref()),
@@ -221,7 +222,6 @@ impl Parts<'_> {
         };
         self.open_doors(&edge, sockets, state, gateway.as_ref())?;
 
-        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         if let Some(model) = model {
             model.keep(&self.control, &tasks, &shutdown);
         }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
 use super::Gateway;
+use super::bodies::Held;
 use super::refusal::Refusal;
 use crate::domain::key::{Key, Owner};
 use crate::domain::model::ModelName;
@@ -36,6 +37,7 @@ pub(super) struct Asked {
     pub(super) model: ModelName,
     /// The conversation, for a slot that remembers it.
     affinity: Option<u64>,
+    _room: Held,
 }
 
 /// What is known of a request before it is read.
@@ -63,8 +65,8 @@ impl Gateway {
             return Err(Refusal::Encoded);
         }
         let affinity = affinity(request.headers());
-        self.declared(request.headers())?;
-        let body = self.body(request.into_body()).await?;
+        let (head, body) = request.into_parts();
+        let (body, room) = self.body(&head.headers, body).await?;
         let prepared = llm::read(endpoint, body, &self.policy).map_err(Refusal::BadRequest)?;
         let model = self.model(&prepared.model, &key.key)?;
         Ok(Asked {
@@ -75,33 +77,35 @@ impl Gateway {
             prepared,
             model,
             affinity,
+            _room: room,
         })
     }
 
-    /// Nobody waits for what is too large anyway.
-    fn declared(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Nobody waits for what is too large anyway. What comes in chunks may be as large as any.
+    fn declared(&self, headers: &HeaderMap) -> Result<usize, Refusal> {
         let bytes_max = self.body_bytes_max;
-        let declared = headers
+        let text = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok());
-        let declared = declared.and_then(|text| text.parse::<u64>().ok());
-        if declared.is_some_and(|len| usize::try_from(len).is_ok_and(|len| len <= bytes_max)) {
-            return Ok(());
-        }
-        match declared {
-            Some(_) => Err(Refusal::BodyTooLarge { bytes_max }),
-            // In chunks: bounded while it is read.
-            None => Ok(()),
+        match text.and_then(|text| text.parse::<u64>().ok()) {
+            None => Ok(bytes_max),
+            Some(declared) => usize::try_from(declared)
+                .ok()
+                .filter(|declared| *declared <= bytes_max)
+                .ok_or(Refusal::BodyTooLarge { bytes_max }),
         }
     }
 
-    async fn body(&self, body: Body) -> Result<Bytes, Refusal> {
+    async fn body(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Held), Refusal> {
         let bytes_max = self.body_bytes_max;
+        let room = self.bodies.room(self.declared(headers)?).await;
+        let mut room = room.ok_or(Refusal::Crowded)?;
         let reading = Limited::new(body, bytes_max).collect();
         match timeout(BODY_TIMEOUT, reading).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                Err(Refusal::BodyTooLarge { bytes_max })
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                room.shrink(body.len());
+                Ok((body, room))
             }
             Ok(Err(error)) if is_too_long(error.as_ref()) => {
                 Err(Refusal::BodyTooLarge { bytes_max })
@@ -134,9 +138,12 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// The address at the other end of the connection. One that a proxy in front tells of has no port: a
+/// container's key is never believed on somebody's word.
 pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     let peer = request.extensions().get::<Peer>()?;
-    peer.0.map(|address| address.ip())
+    let socket = peer.0.filter(|address| address.port() != 0)?;
+    Some(socket.ip())
 }
 
 /// Agents name their sessions; others are told apart by their user alone.

@@ -80,10 +80,10 @@ impl Board {
 }
 
 impl Place {
-    /// It has its slot.
-    pub(super) fn runs(&self) {
+    /// It has its slot, or waits for another one.
+    pub(super) fn runs(&self, is_running: bool) {
         if let Some(entry) = self.board.0.lock().entries.get_mut(&self.number) {
-            entry.is_running = true;
+            entry.is_running = is_running;
             entry.since = Instant::now();
         }
     }
@@ -107,7 +107,7 @@ mod tests {
             board.enter(ModelName::new("m"), group, user.to_owned())
         };
         let (alice, bob) = (enter("alice"), enter("bob"));
-        bob.runs();
+        bob.runs(true);
         let now = board.now();
         assert_eq!((now[0].user.as_str(), now[0].is_running), ("alice", false));
         assert_eq!((now[1].user.as_str(), now[1].is_running), ("bob", true));

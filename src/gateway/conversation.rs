@@ -22,7 +22,7 @@ use super::spending::{Reading, Spending};
 use super::upstreams::{Way, Wish};
 use crate::lemonade::SendError;
 use crate::limiter::queue::{Turn, Waiting};
-use crate::llm::{Fault, UpstreamError};
+use crate::llm::{Endpoint, Fault, UpstreamError};
 
 /// A stream says that it lives this often; what is between us and the client may cut what is silent.
 const SIGN_EVERY: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(gateway: Arc<Gateway>, asked: Asked, voice: Voice) -> Self {
         let spending = Spending::new(Arc::clone(&gateway), &asked);
-        let said = asked.started;
+        let said = Instant::now();
         Self {
             gateway,
             asked,
@@ -89,22 +89,26 @@ impl Conversation {
         let enter = |way: &Way| way.line.enter(&model, &who, answers).map_err(Refusal::Busy);
         let upstreams = self.gateway.upstreams.clone();
         let mut way = upstreams.way(wish, None)?;
-        let mut waiting = enter(&way)?;
-        let board = &self.gateway.board;
-        let place = board.enter(model.clone(), who.group.clone(), who.user.clone());
+        // Before it stands in the line: what is refused here never had a slot.
         let ask = self.asked.ask(&self.gateway);
         self.spending
             .admitted(self.gateway.limiter.admit(ask).await?);
+        let mut waiting = enter(&way)?;
+        let board = &self.gateway.board;
+        let place = board.enter(model.clone(), who.group.clone(), who.user.clone());
         let mut turn = self.turn(&mut waiting).await?;
-        place.runs();
+        place.runs(true);
         let answer = match self.send(&way).await {
             // Nothing was sent: another server, or the same once more, costs nobody anything.
             Err(SendError::Unreachable(_)) => {
+                self.spending.unsent();
                 if let Ok(other) = upstreams.way(wish, Some(&way.upstream)) {
                     drop(turn);
                     way = other;
+                    place.runs(false);
                     waiting = enter(&way)?;
                     turn = self.turn(&mut waiting).await?;
+                    place.runs(true);
                 }
                 self.send(&way).await
             }
@@ -205,6 +209,9 @@ impl Conversation {
         if !prepared.endpoint.generates() {
             return self.pass_whole(body).await;
         }
+        if !is_stream(&head.headers) {
+            return self.pass_unstreamed(body).await;
+        }
         if prepared.stream {
             self.spending.reading = Reading::Stream(Box::new(prepared.watch()));
         } else {
@@ -212,6 +219,15 @@ impl Conversation {
             self.spending.reading = Reading::Whole(Box::new(assembly));
         }
         self.pass_stream(body).await
+    }
+
+    /// A server that does not stream although it was asked to.
+    async fn pass_unstreamed(&mut self, body: Incoming) -> Result<(), Refusal> {
+        let prepared = &self.asked.prepared;
+        if prepared.stream || prepared.endpoint == Endpoint::Messages {
+            return Err(Refusal::Upstream(UpstreamError::unreadable()));
+        }
+        self.pass_whole(body).await
     }
 
     /// Embeddings and rankings are not streamed.
@@ -225,13 +241,12 @@ impl Conversation {
         let failed = report.failed.clone();
         self.spending.reading = Reading::Told(Box::new(report));
         self.spending.progressed();
-        match failed {
-            Some(error) => Err(Refusal::Upstream(error)),
-            None => {
-                self.tell(body).await;
-                Ok(())
-            }
+        if let Some(error) = failed {
+            self.refund_if_refused();
+            return Err(Refusal::Upstream(error));
         }
+        self.tell(body).await;
+        Ok(())
     }
 
     async fn pass_stream(&mut self, mut body: Incoming) -> Result<(), Refusal> {
@@ -277,15 +292,25 @@ impl Conversation {
     /// Lemonade says 200 before it asks its model. As long as nothing was said, the status can still be
     /// the right one.
     fn early_failure(&mut self) -> Option<UpstreamError> {
+        self.refund_if_refused();
         if self.voice.is_begun() {
             return None;
         }
         let report = self.spending.reading.report()?;
-        let error = report.failed.clone()?;
-        if report.deltas == 0 && error.kind != Fault::Failed {
+        report.failed.clone()
+    }
+
+    /// What the model refused before it wrote anything costs nothing, whatever the status said. One that
+    /// failed may have worked.
+    fn refund_if_refused(&mut self) {
+        let report = self.spending.reading.report();
+        let is_refused = report.is_some_and(|report| {
+            let failed = report.failed.as_ref();
+            report.deltas == 0 && failed.is_some_and(|error| error.kind != Fault::Failed)
+        });
+        if is_refused {
             self.spending.refund();
         }
-        Some(error)
     }
 
     async fn finish(&mut self) -> Result<(), Refusal> {
@@ -357,6 +382,13 @@ impl Conversation {
         };
         self.voice.say(last).await;
     }
+}
+
+fn is_stream(headers: &http::HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
 
 async fn failed(status: StatusCode, body: Incoming) -> Refusal {

@@ -1,16 +1,15 @@
 //! `GET /models`: what this key may use.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::Gateway;
 use super::asked::peer;
 use super::refusal::Refusal;
+use super::{Gateway, Listing};
 use crate::domain::key::Key;
 use crate::llm::Dialect;
 
@@ -33,20 +32,20 @@ struct Listed {
 
 impl Gateway {
     /// All, or the one that is named.
-    pub(super) fn list(self: &Arc<Self>, one: Option<&str>, request: &Request) -> Response {
-        match self.listed(one, request) {
+    pub(super) fn list(&self, listing: Listing<'_>, request: &Request) -> Response {
+        match self.listed(listing, request) {
             Ok(answer) => answer,
             Err(refusal) => refusal.answer(Dialect::OpenAi),
         }
     }
 
-    fn listed(&self, one: Option<&str>, request: &Request) -> Result<Response, Refusal> {
+    fn listed(&self, listing: Listing<'_>, request: &Request) -> Result<Response, Refusal> {
         let key = self.key(request.headers(), peer(request))?;
         if !self.upstreams.is_ready() {
             return Err(Refusal::Unavailable);
         }
         let models = self.models(&key.key);
-        let Some(one) = one else {
+        let Listing::One(one) = listing else {
             let list = List {
                 object: "list",
                 data: models.into_values().collect(),

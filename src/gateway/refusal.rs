@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::auth::token;
 use crate::limiter::queue::{Busy, BusyKind};
 use crate::limiter::{self, Counts, Standing};
 use crate::llm::{BadRequest, Dialect, ErrorWords, UpstreamError, error_body};
@@ -41,6 +42,8 @@ pub(super) enum Refusal {
         bytes_max: usize,
     },
     BodyLost,
+    /// Others send as much as there is room for.
+    Crowded,
     Encoded,
     UnknownModel(String),
     PromptTooLong {
@@ -104,7 +107,9 @@ impl Refusal {
             Self::Limit { .. } | Self::Busy(_) | Self::WaitedTooLong => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Unavailable | Self::BalancesAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Unavailable | Self::BalancesAway => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Upstream(error) => {
                 StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
@@ -151,6 +156,11 @@ impl Refusal {
             Self::BadRequest(bad) => (INVALID, "invalid_value", bad.to_string()),
             Self::BodyTooLarge { bytes_max } => (INVALID, "request_too_large", format!("The request is larger than {} MiB.", bytes_max >> 20)),
             Self::BodyLost => (INVALID, "incomplete_request", "The request ended before its body did.".to_owned()),
+            Self::Crowded => (
+                "server_error",
+                "too_much_at_once",
+                "Too many large requests are being sent. Please try again in 5s.".to_owned(),
+            ),
             Self::Encoded => (INVALID, "unsupported_encoding", "Send the request without Content-Encoding.".to_owned()),
             Self::UnknownModel(model) => (INVALID, "model_not_found", format!("The model `{model}` does not exist here, or this key may not use it. GET /v1/models lists those that it may use.")),
             Self::PromptTooLong { limit, requested } => (INVALID, "context_length_exceeded", format!("This prompt has about {requested} tokens and can never fit the limit of {} tokens for {}. Make it shorter.", limit.capacity, limit.account)),
@@ -172,9 +182,9 @@ impl Refusal {
             Self::Limit { retry_after, .. } if *retry_after > QUOTA_WAIT => never(headers),
             Self::Limit { retry_after, .. } => soon(headers, *retry_after),
             Self::Busy(busy) if busy.kind == BusyKind::TooWide => never(headers),
-            Self::Busy(busy) => soon(headers, busy.eta),
+            Self::Busy(busy) => soon(headers, spread(busy.eta)),
             Self::WaitedTooLong => soon(headers, RETRY_AFTER_MAX),
-            Self::Unavailable | Self::BalancesAway => soon(headers, BACKEND_RETRY),
+            Self::Crowded | Self::Unavailable | Self::BalancesAway => soon(headers, BACKEND_RETRY),
             Self::Upstream(error) if error.status >= 500 => {
                 soon(headers, BACKEND_RETRY);
             }
@@ -196,6 +206,12 @@ impl Refusal {
 
 fn never(headers: &mut HeaderMap) {
     headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+}
+
+/// A fifth more or less: a hundred agents shall not come back in one moment.
+fn spread(wait: Duration) -> Duration {
+    let percent = 80 + token::id_bits() % 41;
+    wait.saturating_mul(u32::try_from(percent).unwrap_or(100)) / 100
 }
 
 /// Whole seconds and milliseconds, at least one second and at most a minute.

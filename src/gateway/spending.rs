@@ -66,7 +66,7 @@ impl Spending {
     }
 
     pub(super) fn queued(&mut self, waited: Duration) {
-        self.entry.queue_ms = milliseconds(waited);
+        self.entry.queue_ms += milliseconds(waited);
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -77,6 +77,13 @@ impl Spending {
     pub(super) fn sent(&mut self) {
         if let Some(permit) = &mut self.permit {
             permit.sent();
+        }
+    }
+
+    /// Nobody got it after all.
+    pub(super) fn unsent(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.unsent();
         }
     }
 
@@ -149,7 +156,11 @@ fn reckoned(report: &Report, so_far: (Tokens, Settled)) -> (Tokens, Settled) {
     match report.counted() {
         _ if how == Settled::Nothing => (spent, how),
         Some(counted) if report.finished => (counted, Settled::Exact),
-        Some(counted) => (counted, Settled::Observed),
+        // Of several answers, those that were cut have not been counted.
+        Some(mut counted) => {
+            counted.output = counted.output.max(spent.output);
+            (counted, Settled::Observed)
+        }
         None if report.finished => {
             spent.output = spent.output.max(report.output_bytes / BYTES_A_TOKEN);
             (spent, Settled::Estimated)

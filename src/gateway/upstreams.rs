@@ -61,12 +61,10 @@ impl Upstreams {
     /// Other rules from now on; what is known of the servers stays.
     pub fn apply(&self, rules: &QueueSettings) {
         for upstream in self.iter() {
-            let loaded_max = upstream.rules.lock().loaded_max;
-            let rules = QueueSettings {
-                loaded_max,
+            upstream.change(|before| QueueSettings {
+                loaded_max: before.loaded_max,
                 ..rules.clone()
-            };
-            upstream.set(rules);
+            });
         }
     }
 
@@ -92,18 +90,20 @@ impl Upstreams {
     /// The one with the shortest line, and of equals always the same one for the same person: it still
     /// remembers the conversation.
     pub(super) fn way(&self, wish: Wish<'_>, but: Option<&Arc<Upstream>>) -> Result<Way, Refusal> {
-        let ways = self.iter().filter_map(|upstream| upstream.way(wish));
         let other = |way: &Way| but.is_none_or(|but| !Arc::ptr_eq(but, &way.upstream));
-        let best = ways
-            .filter(other)
-            .min_by_key(|way| (way.load(), way.upstream.distance(wish.who)));
+        let ways = self.iter().filter_map(|upstream| upstream.way(wish));
+        let mut ways: Vec<Way> = ways.filter(other).collect();
+        if ways.len() > 1 {
+            ways.sort_by_cached_key(|way| (way.load(), way.upstream.distance(wish.who)));
+        }
+        let best = ways.into_iter().next();
         best.ok_or_else(|| self.missing(wish.model))
     }
 
     /// A model that no server has is no model only if every server could be asked.
     fn missing(&self, model: &ModelName) -> Refusal {
-        let all = self.iter().map(|upstream| upstream.backend.seen());
-        if all.map(|seen| seen.condition.is_ready()).all(|ready| ready) && !self.0.is_empty() {
+        let mut seen = self.iter().map(|upstream| upstream.backend.seen());
+        if !self.0.is_empty() && seen.all(|seen| seen.condition.is_ready()) {
             Refusal::UnknownModel(model.to_string())
         } else {
             Refusal::Unavailable
@@ -119,9 +119,8 @@ impl Upstreams {
 impl Way {
     /// Requests for each slot, in hundredths.
     fn load(&self) -> u64 {
-        let status = self.line.status();
-        let mut models = status.models.iter();
-        let model = models.find(|model| model.model == self.model.name);
+        let models = self.line.models();
+        let model = models.iter().find(|model| model.model == self.model.name);
         model.map_or(0, |model| {
             u64::from(model.running + model.waiting) * 100 / u64::from(model.slots.max(1))
         })
@@ -165,11 +164,22 @@ impl Upstream {
         hasher.finish()
     }
 
-    fn set(&self, rules: QueueSettings) {
-        for line in &self.lines {
-            line.apply(rules.clone());
+    /// Models that are written with take turns; those for embeddings stand beside them.
+    fn change(&self, to: impl FnOnce(&QueueSettings) -> QueueSettings) {
+        let mut rules = self.rules.lock();
+        let next = to(&rules);
+        if *rules == next {
+            return;
         }
-        *self.rules.lock() = rules;
+        let [writing, others @ ..] = &self.lines;
+        writing.apply(next.clone());
+        for line in others {
+            line.apply(QueueSettings {
+                loaded_max: None,
+                ..next.clone()
+            });
+        }
+        *rules = next;
     }
 
     /// The line has as many slots as the server.
@@ -183,11 +193,10 @@ impl Upstream {
                     writing.set_slots(&model.name, seen.slots);
                 }
                 let loaded_max = NonZeroU32::new(seen.loaded_max);
-                let mut rules = self.rules.lock().clone();
-                if rules.loaded_max != loaded_max {
-                    rules.loaded_max = loaded_max;
-                    self.set(rules);
-                }
+                self.change(|before| QueueSettings {
+                    loaded_max,
+                    ..before.clone()
+                });
             }
             looked.await;
         }

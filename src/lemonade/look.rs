@@ -29,6 +29,16 @@ const SLOTS_MAX: u32 = 1_024;
 struct Health {
     version: Option<String>,
     max_models: Option<MaxModels>,
+    #[serde(default)]
+    all_models_loaded: Vec<Loaded>,
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    last_use: i64,
 }
 
 #[derive(Deserialize)]
@@ -62,18 +72,35 @@ struct Props {
     total_slots: Option<i64>,
 }
 
-/// Never fails: a server that is away is a sight as well.
-pub(super) async fn at(backend: &Backend) -> Seen {
+/// What came of a look.
+pub(super) enum Look {
+    Seen(Seen),
+    /// No answer in time, or half of one: it may be busy.
+    Silent(Condition),
+    /// It is not there, or it says that it cannot.
+    Gone(Condition),
+}
+
+pub(super) async fn at(backend: &Backend) -> Look {
     match look(backend).await {
-        Ok(seen) => seen,
-        Err(condition) => Seen::without_models(condition),
+        Ok(seen) => Look::Seen(seen),
+        Err(not) => not,
     }
 }
 
-async fn look(backend: &Backend) -> Result<Seen, Condition> {
+async fn look(backend: &Backend) -> Result<Seen, Look> {
     let health: Health = read(backend, "/v1/health").await?;
     let listed: Listed = read(backend, "/v1/models").await?;
     let is_lemonade = health.version.is_some();
+    let newest = health
+        .all_models_loaded
+        .iter()
+        .max_by_key(|loaded| loaded.last_use);
+    // Lemonade tells the slots of the model that it used last, be it one for embeddings.
+    let slots = match newest {
+        Some(newest) if newest.kind != "llm" => backend.seen().slots,
+        _ => slots(backend, is_lemonade).await,
+    };
     let loaded_max = health
         .max_models
         .and_then(|max| max.llm)
@@ -81,23 +108,25 @@ async fn look(backend: &Backend) -> Result<Seen, Condition> {
     Ok(Seen {
         condition: Condition::Ready,
         models: models(listed),
-        slots: slots(backend, is_lemonade).await,
+        slots,
         loaded_max: loaded_max.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
     })
 }
 
-async fn read<T: DeserializeOwned>(backend: &Backend, path: &str) -> Result<T, Condition> {
+async fn read<T: DeserializeOwned>(backend: &Backend, path: &str) -> Result<T, Look> {
     let (status, body) = fetch(backend, path).await.map_err(|error| match error {
-        SendError::Unreachable(why) | SendError::Broken(why) => Condition::Away(why),
+        SendError::Unreachable(why) => Look::Gone(Condition::Away(why)),
+        SendError::Broken(why) => Look::Silent(Condition::Away(why)),
     })?;
+    let away = |why: String| Look::Gone(Condition::Away(why));
     match status {
         StatusCode::OK => serde_json::from_slice(&body)
-            .map_err(|_| Condition::Away(format!("its answer to {path} is not understood"))),
-        StatusCode::SERVICE_UNAVAILABLE => Err(Condition::Loading),
+            .map_err(|_| away(format!("its answer to {path} is not understood"))),
+        StatusCode::SERVICE_UNAVAILABLE => Err(Look::Gone(Condition::Loading)),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Err(Condition::Away("it does not accept our key".to_owned()))
+            Err(away("it does not accept our key".to_owned()))
         }
-        other => Err(Condition::Away(format!("it answers {path} with {other}"))),
+        other => Err(away(format!("it answers {path} with {other}"))),
     }
 }
 

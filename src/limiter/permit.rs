@@ -64,6 +64,11 @@ impl Permit {
         self.sent = true;
     }
 
+    /// The model did not get it after all: it costs nothing again.
+    pub fn unsent(&mut self) {
+        self.sent = false;
+    }
+
     /// Output tokens of all answers so far. What was reserved follows them, into debt if need be.
     pub fn seen(&mut self, output_tokens: u64) {
         self.seen = self.seen.max(output_tokens);

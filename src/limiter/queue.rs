@@ -110,6 +110,11 @@ impl FairQueue {
         })
     }
 
+    /// How busy each model is: what `status` says of them, without looking at who waits.
+    pub fn models(&self) -> Vec<ModelStatus> {
+        self.state.lock().scheduler.models()
+    }
+
     pub fn status(&self) -> QueueStatus {
         let mut state = self.state.lock();
         state.scheduler.status(self.started.elapsed())

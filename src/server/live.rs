@@ -57,7 +57,7 @@ fn backend(upstream: &Upstream) -> BackendView {
         Condition::Loading | Condition::Unknown => (BackendState::Loading, None),
         Condition::Away(why) => (BackendState::Down, Some(why.clone())),
     };
-    let running = upstream.lines().flat_map(|line| line.status().models);
+    let running = upstream.lines().flat_map(|line| line.models());
     BackendView {
         url: upstream.backend.url().to_owned(),
         state,

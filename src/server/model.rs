@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::domain::health::Health;
 use crate::domain::id::KeyId;
 use crate::domain::quota::Limits;
-use crate::gateway::{Board, Gateway, Offered, Upstreams};
+use crate::gateway::{Board, Bodies, Gateway, Offered, Upstreams};
 use crate::lemonade::{Backend, Condition};
 use crate::limiter::queue::QueueSettings;
 use crate::limiter::{Balances, Limiter, Moment, Place, Settler, Shared, Sharing, Tls, WhenAway};
@@ -26,6 +26,9 @@ const INPUTS_MAX: u32 = 2_048;
 
 /// Requests that wait for one server, of everybody.
 const WAITING_MAX: usize = 1_000;
+
+/// Of all requests on the way together.
+const BODIES_BYTES_MAX: usize = 512 << 20;
 
 /// Whose balances they are, where nobody gave the event a name.
 const EVENT: &str = "thon";
@@ -44,7 +47,11 @@ pub(super) struct Model {
 
 impl Parts<'_> {
     /// `None`: the gateway is off.
-    pub(super) fn model(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Model>> {
+    pub(super) fn model(
+        &self,
+        metrics: &Arc<Metrics>,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Option<Model>> {
         let settings = &self.config.gateway;
         if !settings.enabled {
             return Ok(None);
@@ -64,8 +71,10 @@ impl Parts<'_> {
             offered: offered(settings),
             policy: policy(settings),
             body_bytes_max: settings.body_bytes_max,
+            bodies: Bodies::new(BODIES_BYTES_MAX.max(settings.body_bytes_max)),
             usage: self.control.usage_sink(),
             board: Board::default(),
+            watches: tasks.clone(),
             metrics: Arc::clone(metrics),
             // The access log has every one; the audit log may miss some of a flood.
             foreign_key: Box::new(move |id, from| drop(told.try_send((id, from)))),
@@ -157,6 +166,9 @@ impl Model {
 async fn follow(control: Arc<Control>, gateway: Arc<Gateway>, settings: config::Gateway) {
     let mut limits = control.limits();
     loop {
+        // Before anything is told: what is seen meanwhile is told with the next round.
+        let looked = looked(&gateway.upstreams);
+        tell(&control, &gateway);
         tokio::select! {
             changed = limits.changed() => {
                 if changed.is_err() {
@@ -166,19 +178,20 @@ async fn follow(control: Arc<Control>, gateway: Arc<Gateway>, settings: config::
                 gateway.limiter.apply(&now);
                 gateway.upstreams.apply(&rules(&settings, &now));
             }
-            () = looked(&gateway.upstreams) => {}
+            () = looked => {}
         }
-        control.report("model", health(&gateway.upstreams));
-        control.report("limits", shared(&gateway.limiter));
-        let models = gateway.upstreams.iter().flat_map(|upstream| {
-            let seen = upstream.backend.seen();
-            seen.models
-                .iter()
-                .map(|model| model.name.clone())
-                .collect::<Vec<_>>()
-        });
-        gateway.metrics.know(models);
     }
+}
+
+fn tell(control: &Control, gateway: &Gateway) {
+    control.report("model", health(&gateway.upstreams));
+    control.report("limits", shared(&gateway.limiter));
+    let models = gateway.upstreams.iter().flat_map(|upstream| {
+        let seen = upstream.backend.seen();
+        let names = seen.models.iter().map(|model| model.name.clone());
+        names.collect::<Vec<_>>()
+    });
+    gateway.metrics.know(models);
 }
 
 /// Balances that are elsewhere.
@@ -191,11 +204,15 @@ fn shared(limiter: &Limiter) -> Health {
     }
 }
 
-async fn looked(upstreams: &Upstreams) {
+/// Any of the servers was looked at, as seen from this call.
+fn looked(upstreams: &Upstreams) -> impl Future<Output = ()> + '_ {
     let looks = upstreams
         .iter()
         .map(|upstream| Box::pin(upstream.backend.looked()));
-    futures_util::future::select_all(looks).await;
+    let any = futures_util::future::select_all(looks);
+    async move {
+        any.await;
+    }
 }
 
 fn health(upstreams: &Upstreams) -> Health {

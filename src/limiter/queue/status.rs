@@ -50,10 +50,14 @@ impl Scheduler {
         let users = self.user_status(now);
         let recent: Vec<f64> = users.iter().map(|user| user.recent.as_secs_f64()).collect();
         QueueStatus {
-            models: self.lines.values().map(model_status).collect(),
+            models: self.models(),
             jain: jain(&recent),
             users,
         }
+    }
+
+    pub fn models(&self) -> Vec<ModelStatus> {
+        self.lines.values().map(model_status).collect()
     }
 
     fn user_status(&mut self, now: Duration) -> Vec<UserStatus> {
