@@ -5,6 +5,8 @@
 //! is dropped and made anew, since code-server believes `Forwarded` and `X-Forwarded-Host` more than
 //! `Host`.
 
+use std::borrow::Cow;
+
 use http::header::{COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
@@ -116,13 +118,9 @@ fn set_cookies(headers: &mut HeaderMap, visit: &Visit) -> Result<()> {
     let given: usize = headers.get_all(COOKIE).iter().map(HeaderValue::len).sum();
     let mut cookies = String::with_capacity(given + EDITOR_COOKIE.len() + editors.len() + 3);
     for header in headers.get_all(COOKIE) {
-        match header.to_str() {
-            Ok(header) => cookie::push_others(&mut cookies, header, dropped),
-            Err(_) => {
-                let header = String::from_utf8_lossy(header.as_bytes());
-                cookie::push_others(&mut cookies, &header, dropped);
-            }
-        }
+        let plain = header.to_str().map(Cow::Borrowed);
+        let header = plain.unwrap_or_else(|_| String::from_utf8_lossy(header.as_bytes()));
+        cookie::push_others(&mut cookies, &header, dropped);
     }
     if visit.entry == Entry::Editor {
         cookie::push(&mut cookies, EDITOR_COOKIE, editors);

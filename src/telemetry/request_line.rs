@@ -4,7 +4,6 @@
 //! There is one for every request, and nothing else is logged a thousand times a second.
 
 use std::fmt::{self, Write as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -52,7 +51,7 @@ where
             return self.others.format_event(context, writer, event);
         }
         let mut line = String::with_capacity(LINE_BYTES);
-        self.clock.write(SystemTime::now(), &mut line);
+        self.clock.write(Timestamp::now(), &mut line);
         for _ in event.metadata().level().as_str().len()..LEVEL_WIDTH {
             line.push(' ');
         }
@@ -120,22 +119,22 @@ struct Clock(Mutex<Second>);
 
 #[derive(Default)]
 struct Second {
-    number: u64,
+    /// Since 1970.
+    number: i64,
     /// `2026-11-22T11:38:08.`
     text: String,
 }
 
 impl Clock {
-    fn write(&self, now: SystemTime, line: &mut String) {
-        // Before 1970 it is 1970.
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    fn write(&self, now: Timestamp, line: &mut String) {
         let mut second = self.0.lock();
-        if second.number != since.as_secs() || second.text.is_empty() {
-            *second = Second::of(since);
+        if second.number != now.as_second() || second.text.is_empty() {
+            *second = Second::of(now);
         }
         line.push_str(&second.text);
         drop(second);
-        let micros = since.subsec_micros();
+        // Negative before 1970, where no clock of ours stands.
+        let micros = now.subsec_microsecond().unsigned_abs();
         let digits = micros.checked_ilog10().unwrap_or(0) + 1;
         line.extend((digits..6).map(|_| '0'));
         push_number(line, micros.into());
@@ -144,15 +143,10 @@ impl Clock {
 }
 
 impl Second {
-    fn of(since: Duration) -> Self {
-        let whole = i64::try_from(since.as_secs()).ok();
-        let second = whole.and_then(|whole| Timestamp::from_second(whole).ok());
+    fn of(now: Timestamp) -> Self {
         Self {
-            number: since.as_secs(),
-            text: second
-                .unwrap_or_default()
-                .strftime("%Y-%m-%dT%H:%M:%S.")
-                .to_string(),
+            number: now.as_second(),
+            text: now.strftime("%Y-%m-%dT%H:%M:%S.").to_string(),
         }
     }
 }
@@ -192,7 +186,7 @@ mod tests {
             target: "thon::access",
             tracing::Level::INFO,
             listener.name = "public",
-            peer.addr = Some("192.0.2.1:4711").map(tracing::field::display),
+            peer.addr = Some(tracing::field::display("192.0.2.1:4711")),
             http.method = "M\"\\\u{e9}\u{1b}",
             http.path = %"/w/red/alice/",
             http.status = Some(200_u16),
@@ -232,9 +226,9 @@ mod tests {
     #[test]
     fn a_second_is_written_once_and_its_microseconds_every_time() {
         let clock = Clock::default();
-        let at = |seconds: u64, micros: u32| {
+        let at = |seconds, micros: i32| {
             let mut text = String::new();
-            let now = UNIX_EPOCH + Duration::new(seconds, micros * 1_000);
+            let now = Timestamp::new(seconds, micros * 1_000).unwrap();
             clock.write(now, &mut text);
             text
         };
