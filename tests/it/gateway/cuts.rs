@@ -15,7 +15,7 @@ const CHAT: &str = "/v1/chat/completions";
 /// Tokens that nobody spends in a test, and that refill by less than two a second.
 const LIMIT: &str = "token_limit: 1000000, token_window: 604800, cached_weight: 1, concurrency_limit: 0, queue_limit: 500";
 
-/// SplitMix64: the same moments in every run.
+/// `SplitMix64`: the same moments in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -40,7 +40,7 @@ async fn gate() -> Gate {
 
 /// One client that leaves at some moment: before its answer, in it, or never.
 async fn client(gate: &Gate, key: &str, moment: u64) {
-    let body = if moment % 2 == 0 {
+    let body = if moment.is_multiple_of(2) {
         streamed(chat("tiny"))
     } else {
         chat("tiny")
@@ -126,7 +126,7 @@ async fn a_model_that_breaks_off_a_hundred_times_leaves_nothing_behind() {
             1 => reply.cut_after(at % 15),
             _ => Reply::none(),
         });
-        let body = if at % 2 == 0 {
+        let body = if at.is_multiple_of(2) {
             streamed(chat("tiny"))
         } else {
             chat("tiny")

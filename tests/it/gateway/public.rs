@@ -8,6 +8,7 @@ use super::code;
 use crate::support::client::{request, send, within};
 use crate::support::gate::{Gate, chat, streamed};
 use crate::support::model::Pace;
+use crate::support::origin::spawn;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -20,7 +21,7 @@ async fn chunks_arrive_as_the_model_writes_them_and_leaving_ends_its_work() {
     gate.model.next(move |reply, _| reply.paced(&paced));
     let io = hyper_util::rt::TokioIo::new(gate.over_tls().await);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    let connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+    let connection = tokio_util::task::AbortOnDropHandle::new(spawn(async move {
         connection.await.ok();
     }));
     let body = streamed(chat("tiny")).to_string();

@@ -146,17 +146,8 @@ impl Script {
             }
             9 => revoke_a_link_of(control, &bob).await,
             10 => control.cleanup(by).await.map(drop),
-            17 => {
-                let set = SetLimits {
-                    concurrency: Some(3),
-                    ..SetLimits::default()
-                };
-                control.set_limits(set, by).await.map(drop)
-            }
-            13 => {
-                let sessions = control.sessions(&alice).await.unwrap();
-                control.end_session(&alice, &sessions[0].id, by).await
-            }
+            17 => set_a_limit(control).await,
+            13 => end_a_session(control, &alice).await,
             _ => with_keys(control, alice, step).await,
         };
         done.map_err(|error| error.to_string())
@@ -167,6 +158,20 @@ impl Script {
         let codes = codes.map(|new| (new.invite.user, new.code.expose().to_owned()));
         self.codes.extend(codes);
     }
+}
+
+async fn end_a_session(control: &Control, user: &UserRef) -> Result<(), Error> {
+    let sessions = control.sessions(user).await.unwrap();
+    let id = &sessions[0].id;
+    control.end_session(user, id, Actor::Control).await
+}
+
+async fn set_a_limit(control: &Control) -> Result<(), Error> {
+    let set = SetLimits {
+        concurrency: Some(3),
+        ..SetLimits::default()
+    };
+    control.set_limits(set, Actor::Control).await.map(drop)
 }
 
 async fn with_keys(control: &Control, user: UserRef, step: usize) -> Result<(), Error> {

@@ -24,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{Reply, request, send, tls_connector};
 use super::model::Model;
+use super::origin::spawn;
 use super::world::until;
 
 /// The gateway's plain listener of an appliance in this process.
@@ -98,9 +99,10 @@ impl Gate {
     }
 
     pub(crate) async fn key_for(&self, owner: &str, models: &[&str]) -> String {
-        let owner = match owner.contains('/') {
-            true => Owner::User(owner.parse().unwrap()),
-            false => Owner::Group(owner.parse().unwrap()),
+        let owner = if owner.contains('/') {
+            Owner::User(owner.parse().unwrap())
+        } else {
+            Owner::Group(owner.parse().unwrap())
         };
         let wish = KeyWish {
             owner,
@@ -142,7 +144,7 @@ impl Gate {
             hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(self.wire().await))
                 .await
                 .unwrap();
-        let connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        let connection = tokio_util::task::AbortOnDropHandle::new(spawn(async move {
             connection.await.ok();
         }));
         let request = Request::post(path)
@@ -150,7 +152,7 @@ impl Gate {
             .header("authorization", format!("Bearer {key}"))
             .body(Full::new(bytes::Bytes::from(body.to_string())))
             .unwrap();
-        let sending = tokio::spawn(async move { sender.send_request(request).await });
+        let sending = spawn(async move { sender.send_request(request).await });
         Listening {
             answer: tokio_util::task::AbortOnDropHandle::new(sending),
             _connection: connection,

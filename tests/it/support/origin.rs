@@ -68,9 +68,9 @@ impl Origin {
     clippy::disallowed_methods,
     reason = "a test's servers end with the test's runtime"
 )]
-pub(crate) fn spawn(
-    task: impl Future<Output = ()> + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
+pub(crate) fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
 }
 
