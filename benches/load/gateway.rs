@@ -22,12 +22,9 @@ const ASKING: &str = "-c8";
 const LONG: usize = 200;
 const SHORT: usize = 8;
 
-/// Of a peer whose requests would queue otherwise.
-const SLOW_RATE: usize = 2;
-const RATE: usize = 40;
-
-/// Of h2load, so that there is a way and no queue.
-const CONNECTIONS: usize = 10;
+/// Requests a second on one connection, so that there is a way and no queue.
+const RATE: usize = 200;
+const SLOW_RATE: usize = 20;
 
 pub(crate) async fn measure(scale: &Scale) -> anyhow::Result<()> {
     let peers = Peers::start(scale).await?;
@@ -105,7 +102,7 @@ async fn latency(peers: &Peers, scale: &Scale) -> anyhow::Result<()> {
         let Some(direct) = peers.all.first() else {
             break;
         };
-        for (at, peer) in peers.turns(round) {
+        for (at, peer) in peers.turns(round).filter(|(at, _)| *at > 0) {
             // As often as the peer will be asked.
             let straight = paced(peers, direct, peer.is_slow, scale).await?;
             let times = paced(peers, peer, peer.is_slow, scale).await?;
@@ -119,11 +116,8 @@ async fn latency(peers: &Peers, scale: &Scale) -> anyhow::Result<()> {
         let cells = [&p50, &p99].map(|samples| format!("{:.0}", samples.median(at)));
         (peer.name.to_owned(), cells.to_vec())
     });
-    let title = format!(
-        "A plain request, {} times a second (LiteLLM: {})",
-        RATE * CONNECTIONS,
-        SLOW_RATE * CONNECTIONS
-    );
+    let title =
+        format!("A plain request, {RATE} times a second on one connection (LiteLLM: {SLOW_RATE})");
     table::print(
         &title,
         &["added p50 µs", "added p99 µs"],
@@ -143,16 +137,12 @@ async fn paced(
     let (rate, requests) = if is_slow {
         (SLOW_RATE, scale.paced_requests.div_ceil(10))
     } else {
-        (RATE, scale.paced_requests)
+        (RATE, scale.paced_requests.div_ceil(2))
     };
     let mut load = load(peer, &peers.plain, requests);
-    load.args([
-        "--h1",
-        &format!("-c{CONNECTIONS}"),
-        &format!("--rps={rate}"),
-    ])
-    .arg("--log-file")
-    .arg(&log);
+    load.args(["--h1", "-c1", &format!("--rps={rate}")])
+        .arg("--log-file")
+        .arg(&log);
     well(&mut load, requests).await?;
     let times = times(&log).await;
     tokio::fs::remove_file(&log).await?;
