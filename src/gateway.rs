@@ -9,6 +9,7 @@ mod board;
 mod bodies;
 mod conversation;
 mod headers;
+mod incoming;
 mod listing;
 mod offered;
 mod refusal;

@@ -16,6 +16,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::Gateway;
 use super::asked::Asked;
 use super::headers;
+use super::incoming::{self, Piece};
 use super::refusal::Refusal;
 use super::speech::Voice;
 use super::spending::{Reading, Spending};
@@ -34,12 +35,11 @@ const WAIT_MAX_STREAM: Duration = Duration::from_mins(10);
 /// Silence of a model that works: loading another model takes minutes.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
 
+/// Pieces are put together as long as they are shorter.
+const GATHERED_BYTES: usize = 8 << 10;
+
 /// An answer that comes whole: an image's worth of embeddings.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-
-/// What a server says about a failure.
-const ERROR_BYTES_MAX: usize = 64 << 10;
-const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -203,13 +203,14 @@ impl Conversation {
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
             self.spending.refund();
-            return Err(failed(head.status, body).await);
+            let error = incoming::failure(head.status, body).await;
+            return Err(Refusal::Upstream(error));
         }
         let prepared = &self.asked.prepared;
         if !prepared.endpoint.generates() {
             return self.pass_whole(body).await;
         }
-        if !is_stream(&head.headers) {
+        if !incoming::is_stream(&head.headers) {
             return self.pass_unstreamed(body).await;
         }
         if prepared.stream {
@@ -250,10 +251,22 @@ impl Conversation {
     }
 
     async fn pass_stream(&mut self, mut body: Incoming) -> Result<(), Refusal> {
-        loop {
-            let chunk = self.chunk(&mut body).await;
-            let is_last = chunk.is_none();
-            let out = self.spending.reading.take(chunk.as_ref());
+        let mut is_last = false;
+        while !is_last && !self.spending.reading.is_over() {
+            let mut piece = self.piece(&mut body).await;
+            let mut out = Bytes::new();
+            // What is there already leaves in one piece.
+            loop {
+                is_last = piece == Piece::End;
+                out = incoming::joined(out, self.spending.reading.take(&piece));
+                if is_last || out.len() >= GATHERED_BYTES || self.spending.reading.is_over() {
+                    break;
+                }
+                match incoming::at_hand(&mut body) {
+                    Some(next) => piece = next,
+                    None => break,
+                }
+            }
             self.spending.progressed();
             if let Some(error) = self.early_failure() {
                 return Err(Refusal::Upstream(error));
@@ -262,28 +275,17 @@ impl Conversation {
                 self.begin_stream().await;
                 self.say(out).await;
             }
-            if is_last || self.spending.reading.is_over() {
-                break;
-            }
         }
         self.finish().await
     }
 
-    /// The next piece of the answer; `None` at its end, however it ends.
-    async fn chunk(&mut self, body: &mut Incoming) -> Option<Bytes> {
+    async fn piece(&mut self, body: &mut Incoming) -> Piece {
         let give_up = Instant::now() + SILENCE_MAX;
         loop {
             tokio::select! {
                 biased;
-                frame = body.frame() => match frame {
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Some(data);
-                        }
-                    }
-                    Some(Err(_)) | None => return None,
-                },
-                () = sleep_until(give_up) => return None,
+                piece = incoming::next(body) => return piece,
+                () = sleep_until(give_up) => return Piece::End,
                 () = self.silence() => self.sign(": working\n\n").await,
             }
         }
@@ -382,20 +384,4 @@ impl Conversation {
         };
         self.voice.say(last).await;
     }
-}
-
-fn is_stream(headers: &http::HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
-}
-
-async fn failed(status: StatusCode, body: Incoming) -> Refusal {
-    let reading = Limited::new(body, ERROR_BYTES_MAX).collect();
-    let body = match timeout(ERROR_TIMEOUT, reading).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) | Err(_) => Bytes::new(),
-    };
-    Refusal::Upstream(UpstreamError::read(status.as_u16(), &body))
 }

@@ -8,6 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::Gateway;
 use super::asked::Asked;
+use super::incoming::Piece;
 use super::refusal::Refusal;
 use crate::domain::quota::Tokens;
 use crate::domain::usage::{Outcome, Settled, UsageEntry};
@@ -182,11 +183,11 @@ impl Drop for Spending {
 
 impl Reading {
     /// The next piece of the answer, or its end: what of it goes to a client that reads along.
-    pub(super) fn take(&mut self, chunk: Option<&Bytes>) -> Bytes {
-        match (self, chunk) {
-            (Self::Stream(watch), Some(chunk)) => watch.feed(chunk),
-            (Self::Stream(watch), None) => watch.end(),
-            (Self::Whole(assembly), Some(chunk)) => {
+    pub(super) fn take(&mut self, piece: &Piece) -> Bytes {
+        match (self, piece) {
+            (Self::Stream(watch), Piece::Data(chunk)) => watch.feed(chunk),
+            (Self::Stream(watch), Piece::End) => watch.end(),
+            (Self::Whole(assembly), Piece::Data(chunk)) => {
                 assembly.feed(chunk);
                 Bytes::new()
             }
