@@ -1,12 +1,12 @@
 //! `RequestLine`: lines about requests as tracing's own format writes them, without what it pays for
-//! colours, spans and a new date for each.
+//! colours, spans and formatting machinery.
 //!
 //! There is one for every request, and nothing else is logged a thousand times a second.
 
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use jiff::tz::TimeZone;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
@@ -23,14 +23,12 @@ const LEVEL_WIDTH: usize = 6;
 
 /// Every other line is tracing's.
 pub(super) struct RequestLine {
-    clock: Clock,
     others: Format<Full>,
 }
 
 impl RequestLine {
     pub(super) fn new() -> Self {
         Self {
-            clock: Clock::default(),
             others: Format::default().with_target(false).with_ansi(false),
         }
     }
@@ -51,7 +49,7 @@ where
             return self.others.format_event(context, writer, event);
         }
         let mut line = String::with_capacity(LINE_BYTES);
-        self.clock.write(Timestamp::now(), &mut line);
+        push_time(&mut line, Timestamp::now());
         for _ in event.metadata().level().as_str().len()..LEVEL_WIDTH {
             line.push(' ');
         }
@@ -98,7 +96,11 @@ fn push_number(line: &mut String, number: u64) {
     if number >= 10 {
         push_number(line, number / 10);
     }
-    line.extend(u8::try_from(number % 10).map(|digit| char::from(b'0' + digit)));
+    push_digit(line, u32::try_from(number % 10).unwrap_or(0));
+}
+
+fn push_digit(line: &mut String, digit: u32) {
+    line.extend(char::from_digit(digit, 10));
 }
 
 /// Most values have nothing that must be escaped.
@@ -113,42 +115,28 @@ fn push_quoted(line: &mut String, value: &str) {
     line.push('"');
 }
 
-/// Writes the time with microseconds, and makes the date anew only when a second has passed.
-#[derive(Default)]
-struct Clock(Mutex<Second>);
-
-#[derive(Default)]
-struct Second {
-    /// Since 1970.
-    number: i64,
-    /// `2026-11-22T11:38:08.`
-    text: String,
-}
-
-impl Clock {
-    fn write(&self, now: Timestamp, line: &mut String) {
-        let mut second = self.0.lock();
-        if second.number != now.as_second() || second.text.is_empty() {
-            *second = Second::of(now);
-        }
-        line.push_str(&second.text);
-        drop(second);
-        // Negative before 1970, where no clock of ours stands.
-        let micros = now.subsec_microsecond().unsigned_abs();
-        let digits = micros.checked_ilog10().unwrap_or(0) + 1;
-        line.extend((digits..6).map(|_| '0'));
-        push_number(line, micros.into());
-        line.push('Z');
+/// In UTC, with microseconds.
+fn push_time(line: &mut String, now: Timestamp) {
+    let now = TimeZone::UTC.to_datetime(now);
+    for (number, width, end) in [
+        (now.year().unsigned_abs().into(), 4, '-'),
+        (now.month().unsigned_abs().into(), 2, '-'),
+        (now.day().unsigned_abs().into(), 2, 'T'),
+        (now.hour().unsigned_abs().into(), 2, ':'),
+        (now.minute().unsigned_abs().into(), 2, ':'),
+        (now.second().unsigned_abs().into(), 2, '.'),
+        (now.subsec_nanosecond().unsigned_abs() / 1_000, 6, 'Z'),
+    ] {
+        push_padded(line, number, width);
+        line.push(end);
     }
 }
 
-impl Second {
-    fn of(now: Timestamp) -> Self {
-        Self {
-            number: now.as_second(),
-            text: now.strftime("%Y-%m-%dT%H:%M:%S.").to_string(),
-        }
+fn push_padded(line: &mut String, number: u32, width: u32) {
+    if width > 1 {
+        push_padded(line, number / 10, width - 1);
     }
+    push_digit(line, number % 10);
 }
 
 #[cfg(test)]
@@ -156,6 +144,7 @@ mod tests {
     use std::io;
     use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
@@ -224,18 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn a_second_is_written_once_and_its_microseconds_every_time() {
-        let clock = Clock::default();
-        let at = |seconds, micros: i32| {
-            let mut text = String::new();
-            let now = Timestamp::new(seconds, micros * 1_000).unwrap();
-            clock.write(now, &mut text);
-            text
-        };
-        assert_eq!(at(0, 1), "1970-01-01T00:00:00.000001Z");
-        assert_eq!(at(1_795_347_488, 753_384), "2026-11-22T11:38:08.753384Z");
-        assert_eq!(at(1_795_347_488, 999_999), "2026-11-22T11:38:08.999999Z");
-        assert_eq!(at(1_795_347_489, 0), "2026-11-22T11:38:09.000000Z");
-        assert_eq!(at(1_795_347_488, 0), "2026-11-22T11:38:08.000000Z");
+    fn a_time_is_written_with_all_its_digits() {
+        for time in [
+            "1970-01-01T00:00:00.000001Z",
+            "2026-11-22T11:38:08.753384Z",
+            "2026-12-31T23:59:59.999999Z",
+            "2028-02-29T00:00:00.000000Z",
+        ] {
+            let mut line = String::new();
+            push_time(&mut line, time.parse().unwrap());
+            assert_eq!(line, time);
+        }
     }
 }
