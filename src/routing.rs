@@ -60,7 +60,7 @@ impl Table {
         self.sessions.get(token)
     }
 
-    /// A key that is in force. Whether a request may use it is for [`admit`] to say.
+    /// A key that is in force. Whether a request may use it is for [`admit()`] to say.
     pub fn key(&self, id: &KeyId) -> Option<&Arc<LiveKey>> {
         self.keys.get(id)
     }

@@ -137,7 +137,8 @@ proptest! {
         let ours = check(&text, 64);
         let theirs = serde_json::from_slice::<serde::de::IgnoredAny>(&text);
         if ours.is_ok() {
-            prop_assert!(serde_json::from_slice::<Value>(&text).is_ok(), "{:?}", text);
+            // Numbers of any size are JSON; how large they may be is for whoever reads them.
+            prop_assert!(theirs.is_ok(), "{:?}", text);
         } else {
             // It only skips, and so lets half a character through.
             let has_half = String::from_utf8_lossy(&text).contains("\\u");
