@@ -86,13 +86,34 @@ pub struct Agents {
 
 impl Agents {
     fn new(config: &Config) -> Option<Self> {
-        let mut models = config.lemonade.chat_models.clone();
+        let mut models = offered(config);
         models.sort_by_key(|model| model.name != config.kilo.chat_model);
         config.gateway.enabled.then(|| Self {
             port: config.gateway.listen.port(),
             models,
             small_model: config.kilo.small_model.clone(),
         })
+    }
+}
+
+/// What `gateway.models` names, if it names anything; Lemonade's otherwise. A model that Lemonade does
+/// not describe is taken to be like its first.
+fn offered(config: &Config) -> Vec<ChatModel> {
+    let described = &config.lemonade.chat_models;
+    let named = config.gateway.models.iter().filter_map(|offered| {
+        let name = offered.alias.as_ref().unwrap_or(&offered.name);
+        let same = described.iter().find(|model| model.name == offered.name);
+        let like = same.or_else(|| described.first())?;
+        Some(ChatModel {
+            name: name.clone(),
+            ..like.clone()
+        })
+    });
+    let named: Vec<ChatModel> = named.collect();
+    if named.is_empty() {
+        described.clone()
+    } else {
+        named
     }
 }
 

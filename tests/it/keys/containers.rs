@@ -3,7 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use thon::auth::key::read;
+use thon::config::env::FixedVars;
 use thon::control::Error;
+use thon::control::Settings;
 use thon::domain::audit::Actor;
 use thon::domain::id::{InstanceId, KeyId, UserRef};
 use thon::domain::instance::{Desired, Instance, Phase};
@@ -262,4 +264,30 @@ async fn a_key_that_was_carried_out_is_written_down_once() {
     assert_eq!(newest.action, "key.foreign");
     assert_eq!(newest.target, format!("{id} of {ALICE}"));
     assert_eq!(newest.actor, Actor::Visitor { address: from });
+}
+
+#[test]
+fn agents_know_the_models_that_are_offered() {
+    let models = |gateway: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("thon.yaml");
+        let text = format!(
+            "gateway: {{enabled: true, {gateway}}}\nlemonade: {{model_name: big, chat_models: [{{name: small, checkpoint: x, context: 4096}}]}}\nkilo: {{chat_model: fast}}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let config = thon::config::load(Some(&path), &FixedVars::default()).unwrap();
+        let agents = Settings::from(&config).agents.unwrap();
+        let models = agents.models.into_iter();
+        models
+            .map(|model| (model.name, model.context_tokens))
+            .collect::<Vec<_>>()
+    };
+    let names = |models: &[(String, u32)]| {
+        let names = models.iter().map(|(name, _)| name.clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&models("")), ["big", "small"]);
+    let offered = models("models: [{name: big}, {name: small, alias: fast}]");
+    assert_eq!(names(&offered), ["fast", "big"]);
+    assert_eq!(offered[0].1, 4_096);
 }
