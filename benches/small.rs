@@ -99,7 +99,7 @@ fn route(number: usize) -> Route {
             address: address(number),
             container: format!("{number:064x}"),
             generation: 1,
-            key: Target::key(&format!("{number:064x}"), 1),
+            key: Target::key_of(&format!("{number:064x}"), 1),
             cookie: Secret::new("cookie"),
             withdrawn: CancellationToken::new(),
         })),

@@ -30,7 +30,7 @@ pub(super) fn visit(entry: Entry, rest: &str) -> Visit {
             address: "127.0.0.1:1".parse().unwrap(),
             container: "c".to_owned(),
             generation: 1,
-            key: Target::key("c", 1),
+            key: Target::key_of("c", 1),
             cookie: Secret::new("right"),
             withdrawn: CancellationToken::new(),
         }),

@@ -157,7 +157,7 @@ fn state(
         address,
         container: container.clone(),
         generation: instance.generation,
-        key: Target::key(container, instance.generation),
+        key: Target::key_of(container, instance.generation),
         cookie: cookie(instance),
         withdrawn,
     }))

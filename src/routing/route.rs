@@ -48,7 +48,7 @@ pub struct Target {
     pub address: SocketAddr,
     pub container: String,
     pub generation: u64,
-    /// Of the connections to it, and to no other target: see [`Self::key`].
+    /// Of the connections to it, and to no other target: see [`Self::key_of`].
     pub key: u64,
     /// The value of code-server's session cookie, put on every request by the proxy.
     pub cookie: Secret,
@@ -58,7 +58,7 @@ pub struct Target {
 
 impl Target {
     /// Hashed once and not for every request.
-    pub fn key(container: &str, generation: u64) -> u64 {
+    pub fn key_of(container: &str, generation: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         (container, generation).hash(&mut hasher);
         hasher.finish()

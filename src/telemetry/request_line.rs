@@ -96,11 +96,11 @@ fn push_number(line: &mut String, number: u64) {
     if number >= 10 {
         push_number(line, number / 10);
     }
-    push_digit(line, u32::try_from(number % 10).unwrap_or(0));
+    push_digit(line, u8::try_from(number % 10).unwrap_or(0));
 }
 
-fn push_digit(line: &mut String, digit: u32) {
-    line.extend(char::from_digit(digit, 10));
+fn push_digit(line: &mut String, digit: u8) {
+    line.push(char::from(b'0' + digit));
 }
 
 /// Most values have nothing that must be escaped.
@@ -136,7 +136,7 @@ fn push_padded(line: &mut String, number: u32, width: u32) {
     if width > 1 {
         push_padded(line, number / 10, width - 1);
     }
-    push_digit(line, number % 10);
+    push_digit(line, u8::try_from(number % 10).unwrap_or(0));
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl Front {
             access,
             State::Serving(Arc::new(Target {
                 address,
-                key: Target::key(&container, generation),
+                key: Target::key_of(&container, generation),
                 container,
                 generation,
                 cookie: Secret::new(EDITOR_COOKIE),
