@@ -271,8 +271,9 @@ fn agents_know_the_models_that_are_offered() {
     let models = |gateway: &str| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thon.yaml");
+        let at = dir.path().display();
         let text = format!(
-            "gateway: {{enabled: true, {gateway}}}\nlemonade: {{model_name: big, chat_models: [{{name: small, checkpoint: x, context: 4096}}]}}\nkilo: {{chat_model: fast}}\n"
+            "state_dir: {at}/state\nruntime_dir: {at}/run\ngateway: {{enabled: true, {gateway}}}\nlemonade: {{model_name: big, chat_models: [{{name: small, checkpoint: x, context: 4096}}]}}\nkilo: {{chat_model: fast}}\n"
         );
         std::fs::write(&path, text).unwrap();
         let config = thon::config::load(Some(&path), &FixedVars::default()).unwrap();
